@@ -1,0 +1,191 @@
+//! What SMTP says about a message, apart from the message. RFC 5321 §2.3.1, RFC 3461.
+
+use super::{Mailbox, xtext};
+
+/// Where failure reports go. RFC 5321 §4.1.1.2.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ReversePath {
+    /// `<>`: a notification about mail, which must never cause another one.
+    Null,
+    /// An ordinary sender.
+    Mailbox(Mailbox),
+}
+
+impl ReversePath {
+    /// The mailbox that a failure report may go to.
+    pub const fn mailbox(&self) -> Option<&Mailbox> {
+        match self {
+            // RFC 5321 §4.5.5: a null reverse-path MUST NOT be answered.
+            Self::Null => None,
+            Self::Mailbox(mailbox) => Some(mailbox),
+        }
+    }
+}
+
+/// Sender and recipients of one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// MAIL FROM.
+    pub reverse_path: ReversePath,
+    /// RCPT TO, in order.
+    pub recipients: Vec<Recipient>,
+    /// RET: how much of the message a failure report carries. RFC 3461 §4.3.
+    pub ret: Option<Return>,
+    /// ENVID. RFC 3461 §4.4.
+    pub envelope_id: Option<EnvelopeId>,
+    /// BODY. RFC 6152.
+    pub body: BodyType,
+    /// Whether the client asked for SMTPUTF8. RFC 6531.
+    pub utf8: Utf8,
+}
+
+/// One RCPT TO with its delivery-report wishes. RFC 3461 §4.1, §4.2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// Where the message goes.
+    pub forward_path: Mailbox,
+    /// NOTIFY; `None` when the client said nothing (failures and delays are reported).
+    pub notify: Option<Notify>,
+    /// ORCPT.
+    pub original: Option<OriginalRecipient>,
+}
+
+impl Recipient {
+    /// A recipient without delivery-report wishes.
+    pub const fn new(forward_path: Mailbox) -> Self {
+        Self { forward_path, notify: None, original: None }
+    }
+}
+
+/// NOTIFY. RFC 3461 §4.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notify {
+    /// No report whatever happens.
+    Never,
+    /// A report for each of the named fates.
+    On {
+        /// When it was relayed to where no report can be expected.
+        success: bool,
+        /// When it failed.
+        failure: bool,
+        /// When it is late.
+        delay: bool,
+    },
+}
+
+/// ORCPT: address type and address, xtext decoded and free of controls. RFC 3461 §4.2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginalRecipient {
+    /// `rfc822` or `utf-8` as a rule.
+    pub address_type: String,
+    /// The address as the original submitter wrote it.
+    pub address: String,
+}
+
+impl OriginalRecipient {
+    /// Parses `address-type;xtext`; none when it is malformed, too long or hides a control.
+    pub fn parse(parameter: &str) -> Option<Self> {
+        let (address_type, address) = parameter.split_once(';').filter(|_| parameter.len() <= ORCPT_MAX)?;
+        let is_atom = !address_type.is_empty() && address_type.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+        let address = decoded(address).filter(|address| is_atom && !address.is_empty())?;
+        Some(Self { address_type: address_type.to_ascii_lowercase(), address })
+    }
+}
+
+impl std::fmt::Display for OriginalRecipient {
+    /// As it stands behind `ORCPT=`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{};{}", self.address_type, xtext::encode(&self.address))
+    }
+}
+
+/// ENVID, xtext decoded and free of controls. RFC 3461 §4.4.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvelopeId(pub String);
+
+impl EnvelopeId {
+    /// Parses xtext; none when it is malformed, empty, too long or hides a control.
+    pub fn parse(parameter: &str) -> Option<Self> {
+        decoded(parameter).filter(|id| !id.is_empty() && parameter.len() <= ENVID_MAX).map(Self)
+    }
+}
+
+impl std::fmt::Display for EnvelopeId {
+    /// As it stands behind `ENVID=`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&xtext::encode(&self.0))
+    }
+}
+
+/// Decoded first and checked then, so that `+0D+0A` cannot become a line of a report.
+fn decoded(parameter: &str) -> Option<String> {
+    xtext::decode(parameter).filter(|text| !text.chars().any(char::is_control))
+}
+
+/// RET. RFC 3461 §4.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {
+    /// The whole message.
+    Full,
+    /// Its header only.
+    Headers,
+}
+
+/// BODY. RFC 6152 §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BodyType {
+    /// Seven-bit text.
+    #[default]
+    SevenBit,
+    /// Eight-bit text.
+    EightBitMime,
+}
+
+/// SMTPUTF8. RFC 6531 §3.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Utf8 {
+    /// Not asked for: addresses and header are ASCII.
+    #[default]
+    No,
+    /// Asked for: addresses or header may hold UTF-8.
+    Yes,
+}
+
+/// RFC 3461 §4.4.
+const ENVID_MAX: usize = 100;
+/// RFC 3461 §4.2.
+const ORCPT_MAX: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_wish_hides_no_line_end() {
+        for (text, expect) in [
+            ("QQ314159", Some("QQ314159")),
+            ("a+2Bb", Some("a+b")),
+            ("a+0D+0AStatus:+202.0.0", None),
+            ("a+00", None),
+            ("a+C2+85", None),
+            ("", None),
+            ("a=b", None),
+        ] {
+            assert_eq!(EnvelopeId::parse(text).map(|id| id.0).as_deref(), expect, "{text}");
+            assert_eq!(OriginalRecipient::parse(&format!("rfc822;{text}")).map(|original| original.address).as_deref(), expect, "{text}");
+        }
+        assert_eq!(EnvelopeId::parse(&"a".repeat(101)), None);
+        for text in ["rfc822", ";a", "rfc 822;a", "rfc822\r;a"] {
+            assert_eq!(OriginalRecipient::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_report_wish_is_written_as_it_came() {
+        assert_eq!(EnvelopeId::parse("a+2Bb").map(|id| id.to_string()).as_deref(), Some("a+2Bb"));
+        assert_eq!(
+            OriginalRecipient::parse("RFC822;ann+2Bx@example.org").map(|one| one.to_string()).as_deref(),
+            Some("rfc822;ann+2Bx@example.org")
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! Arguments → command; there is none yet.
+#![forbid(unsafe_code)]
+
+fn main() {}
