@@ -55,7 +55,10 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod crypto;
+pub mod event;
 pub mod mail;
 pub mod mistake;
 pub mod option;
 pub mod secret;
+pub mod words;
