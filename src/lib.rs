@@ -57,8 +57,11 @@
 pub mod clock;
 pub mod crypto;
 pub mod event;
+pub mod extract;
 pub mod mail;
 pub mod mistake;
+pub mod net;
 pub mod option;
 pub mod secret;
+pub mod store;
 pub mod words;

@@ -1,0 +1,101 @@
+//! Any attachment to text and structure, the dangerous formats in a worker process.
+//!
+//! Plain text, CSV and HTML are read here; docx, xlsx, pptx, pdf, zip and nested mail go to
+//! `waxseal extract-worker`: a child with resource limits, no keys and no network, that gets one
+//! attachment on standard input and answers with bounded frames on standard output.
+
+use bytes::Bytes;
+
+mod archive;
+mod budget;
+mod frame;
+pub mod html;
+mod kind;
+mod letter;
+mod office;
+mod pdf;
+mod plain;
+mod pool;
+mod sheet;
+mod walk;
+mod worker;
+mod xml;
+
+/// Text with the place it was found in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    /// From the attachment inwards: `list.xlsx`, `Sheet1!A1:F20`. Empty for the attachment itself.
+    pub place: Vec<String>,
+    /// The text.
+    pub text: String,
+}
+
+/// What came out of one attachment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extracted {
+    /// All text, in reading order.
+    pub passages: Vec<Passage>,
+    /// Names of files inside (archives, embedded objects).
+    pub names: Vec<Vec<String>>,
+    /// True types met, `kind/subtype`, outermost first.
+    pub types: Vec<String>,
+    /// What could not be looked into; empty means: everything was.
+    pub unread: Vec<Unread>,
+}
+
+/// Something that carries no text, or could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// As in [`Passage::place`].
+    pub place: Vec<String>,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why there is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// Understood, carries no text: a picture, sound, a scan.
+    Opaque,
+    /// Behind a password.
+    Encrypted,
+    /// Not what it says it is.
+    Damaged,
+    /// A format that we do not read.
+    Unknown,
+    /// Too deep, too many, too large, too long.
+    OverBudget,
+}
+
+/// The pool of workers.
+pub struct Extractor {
+    pool: pool::Pool,
+}
+
+impl Extractor {
+    /// A pool that starts `program extract-worker` as it needs them, at most `workers` at once.
+    pub fn new(program: std::path::PathBuf, workers: usize) -> Self {
+        Self { pool: pool::Pool::new(program, workers) }
+    }
+
+    /// Text of one attachment. Blocks; never fails: what goes wrong is an [`Unread`].
+    pub fn extract(&self, name: &str, media_type: &str, content: &Bytes) -> Extracted {
+        let short = |text: &str| text.chars().take(NAME_MAX).collect::<String>();
+        let job = frame::Job { number: 0, name: short(name), declared: short(media_type).to_ascii_lowercase(), content: content.clone() };
+        let kinds = kind::probe(&job.content, &job.name, &job.declared);
+        if kinds.iter().all(|kind| kind.is_plain()) { worker::read(&job) } else { self.pool.run(job) }
+    }
+
+    /// Worker processes alive now.
+    pub fn workers(&self) -> usize {
+        self.pool.running()
+    }
+}
+
+/// The worker's main: limits first, then jobs from standard input until it ends.
+pub fn worker() -> std::process::ExitCode {
+    worker::run()
+}
+
+/// A name is a hint for the kind of text; nobody needs more of it.
+const NAME_MAX: usize = 1024;

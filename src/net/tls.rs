@@ -1,0 +1,309 @@
+//! TLS for both sides: certificates that are swapped under running listeners, and what we ask of others.
+//!
+//! One crypto provider (aws-lc-rs), TLS 1.2 and 1.3 only. A certificate is taken with its key or
+//! not at all: while a pair is being written, and when it is wrong, the old one keeps serving.
+//!
+//! RFC 8446, RFC 7817 (names of mail servers), RFC 7435 (opportunistic).
+
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_platform_verifier::Verifier;
+
+use crate::event::{Event, emit};
+use crate::mistake::Mistake;
+
+/// The certificates of `certs/<name>/{fullchain,privkey}.pem`, swapped under running listeners.
+#[derive(Debug)]
+pub struct Certificates {
+    directory: PathBuf,
+    serving: ArcSwap<Vec<Pair>>,
+}
+
+/// One directory's certificate and key, which belong together.
+#[derive(Debug)]
+struct Pair {
+    name: String,
+    certified: Arc<CertifiedKey>,
+}
+
+impl Certificates {
+    /// Reads every pair below the directory; the first by name serves clients that name no host.
+    pub fn load(directory: &Path) -> Result<Arc<Self>, Vec<Mistake>> {
+        let serving = ArcSwap::from_pointee(read_all(directory)?);
+        Ok(Arc::new(Self { directory: directory.to_owned(), serving }))
+    }
+
+    /// Reads again; on any mistake the old certificates stay.
+    pub fn reload(&self) -> Result<(), Vec<Mistake>> {
+        self.serving.store(Arc::new(read_all(&self.directory)?));
+        Ok(())
+    }
+
+    /// Looks at the files every two seconds until `stop`, and reloads when one of them has changed.
+    pub async fn watch(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
+        let mut stop = std::pin::pin!(stop);
+        let mut seen = Vec::new();
+        loop {
+            let (certificates, before) = (Arc::clone(&self), seen);
+            let look = tokio::task::spawn_blocking(move || certificates.look(before));
+            tokio::select! {
+                () = &mut stop => return,
+                looked = look => seen = looked.unwrap_or_default(),
+            }
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Reloads if the directory is not as it was; says how it is now.
+    fn look(&self, before: Vec<Stamp>) -> Vec<Stamp> {
+        let now = stamps(&self.directory);
+        if before != now && !before.is_empty() {
+            match self.reload() {
+                Ok(()) => emit(&Event::Upkeep { what: "certificate", result: "reloaded" }),
+                Err(mistakes) => emit(&Event::Trouble {
+                    place: "certificate",
+                    fault: &mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                }),
+            }
+        }
+        now
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let serving = self.serving.load();
+        let wanted = hello.server_name().unwrap_or_default();
+        let pair = serving.iter().find(|pair| pair.name.eq_ignore_ascii_case(wanted)).or(serving.first())?;
+        Some(Arc::clone(&pair.certified))
+    }
+}
+
+/// For listeners. `alpn` is empty for SMTP, `h2` and `http/1.1` for the web.
+pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// For next hops whose certificate is not looked at: opportunistic TLS. RFC 7435.
+pub fn client_any() -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = provider();
+    let verifier = AnyCertificate(provider.signature_verification_algorithms);
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(VERSIONS)?;
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()))
+}
+
+/// For next hops whose certificate must hold: the system's roots and those of the PEM file.
+pub fn client_verified(roots: Option<&Path>) -> Result<Arc<ClientConfig>, Mistake> {
+    let at = |error: rustls::Error| Mistake::whole(roots.unwrap_or(Path::new("system roots")), format!("roots: {error}"));
+    let extra = match roots {
+        Some(file) => certificates(file)?,
+        None => Vec::new(),
+    };
+    let verifier = Verifier::new_with_extra_roots(extra, provider()).map_err(at)?;
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(at)?;
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()))
+}
+
+/// The one crypto provider.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Takes any certificate, but not a handshake that does not hold: without that, TLS would not even stop a listener.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+fn read_all(directory: &Path) -> Result<Vec<Pair>, Vec<Mistake>> {
+    let names = names(directory).map_err(|error| vec![Mistake::whole(directory, format!("certificates: {error}"))])?;
+    let (mut pairs, mut mistakes) = (Vec::new(), Vec::new());
+    for name in names {
+        match read_pair(&directory.join(&name)) {
+            Ok(certified) => pairs.push(Pair { name, certified: Arc::new(certified) }),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if pairs.is_empty() && mistakes.is_empty() {
+        mistakes.push(Mistake::whole(directory, "no certificate in here").help("expected <name>/fullchain.pem and <name>/privkey.pem"));
+    }
+    if mistakes.is_empty() { Ok(pairs) } else { Err(mistakes) }
+}
+
+fn names(directory: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn read_pair(directory: &Path) -> Result<CertifiedKey, Mistake> {
+    let (chain_file, key_file) = (directory.join("fullchain.pem"), directory.join("privkey.pem"));
+    let chain = certificates(&chain_file)?;
+    check_mode(&key_file)?;
+    let key = PrivateKeyDer::from_pem_file(&key_file).map_err(|error| Mistake::whole(&key_file, format!("private key: {error}")))?;
+    let signing =
+        provider().key_provider.load_private_key(key).map_err(|error| Mistake::whole(&key_file, format!("private key: {error}")))?;
+    let certified = CertifiedKey::new(chain, signing);
+    certified.keys_match().map_err(|_| {
+        Mistake::whole(&key_file, "the private key does not belong to fullchain.pem")
+            .help("put both files of one issue of the certificate here")
+    })?;
+    Ok(certified)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Mistake> {
+    let broken = |error: rustls_pki_types::pem::Error| Mistake::whole(file, format!("certificate: {error}"));
+    let chain: Vec<_> = CertificateDer::pem_file_iter(file).map_err(broken)?.collect::<Result<_, _>>().map_err(broken)?;
+    if chain.is_empty() { Err(Mistake::whole(file, "no certificate in here")) } else { Ok(chain) }
+}
+
+/// A key that everybody can read is everybody's.
+fn check_mode(file: &Path) -> Result<(), Mistake> {
+    let metadata = std::fs::metadata(file).map_err(|error| Mistake::whole(file, format!("private key: {error}")))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o007 == 0 {
+        return Ok(());
+    }
+    Err(Mistake::whole(file, format!("readable by everyone (mode {mode:04o})")).help("chmod 640 and chgrp gateway"))
+}
+
+/// Everything by which a change of a file shows.
+type Stamp = (PathBuf, Option<std::time::SystemTime>, u64);
+
+fn stamps(directory: &Path) -> Vec<Stamp> {
+    let files = names(directory)
+        .unwrap_or_default()
+        .into_iter()
+        .flat_map(|name| ["fullchain.pem", "privkey.pem"].map(|file| directory.join(&name).join(file)));
+    files
+        .map(|file| {
+            let metadata = std::fs::metadata(&file).ok();
+            let length = metadata.as_ref().map_or(0, std::fs::Metadata::len);
+            (file, metadata.and_then(|metadata| metadata.modified().ok()), length)
+        })
+        .collect()
+}
+
+/// No older ones; RFC 8996.
+const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+/// A new certificate serves within five seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(directory: &Path, name: &str, mode: u32) {
+        let pair = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        let folder = directory.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("fullchain.pem"), pair.cert.pem()).unwrap();
+        std::fs::write(folder.join("privkey.pem"), pair.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(folder.join("privkey.pem"), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mistakes<T>(result: Result<T, Vec<Mistake>>) -> Vec<String> {
+        result
+            .err()
+            .unwrap_or_default()
+            .iter()
+            .map(|mistake| format!("{}: {}", mistake.file.file_name().unwrap().display(), mistake.what))
+            .collect()
+    }
+
+    #[test]
+    fn a_key_that_everybody_can_read_is_refused_with_advice() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "mail.example.org", 0o644);
+        let mistakes = Certificates::load(directory.path()).unwrap_err();
+        let file = directory.path().join("mail.example.org/privkey.pem");
+        assert_eq!(
+            mistakes[0].to_string(),
+            format!("{}: readable by everyone (mode 0644)\n    chmod 640 and chgrp gateway", file.display())
+        );
+    }
+
+    #[test]
+    fn a_half_written_or_mixed_pair_keeps_the_old_one_serving() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), "mail.example.org", 0o600);
+        let certificates = Certificates::load(directory.path()).unwrap();
+        let old = Arc::clone(&certificates.serving.load()[0].certified);
+        let chain = directory.path().join("mail.example.org/fullchain.pem");
+        let whole = std::fs::read_to_string(&chain).unwrap();
+
+        std::fs::write(&chain, &whole.as_bytes()[..whole.len() / 2]).unwrap();
+        assert_eq!(mistakes(certificates.reload()).len(), 1);
+        let other = rcgen::generate_simple_self_signed(vec!["mail.example.org".to_owned()]).unwrap();
+        std::fs::write(&chain, other.cert.pem()).unwrap();
+        assert_eq!(mistakes(certificates.reload()), ["privkey.pem: the private key does not belong to fullchain.pem"]);
+        assert!(Arc::ptr_eq(&old, &certificates.serving.load()[0].certified));
+
+        write(directory.path(), "mail.example.org", 0o600);
+        certificates.reload().unwrap();
+        assert!(!Arc::ptr_eq(&old, &certificates.serving.load()[0].certified));
+    }
+
+    #[test]
+    fn an_empty_directory_says_what_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(mistakes(Certificates::load(directory.path())).len(), 1);
+    }
+}
