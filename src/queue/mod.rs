@@ -1,0 +1,390 @@
+//! Responsibility: what was acknowledged is here until it is settled.
+//!
+//! Bodies first (up to 64 KiB inside the record, larger as one blob), then one commit of the
+//! entries: that commit is the moment of responsibility. A lease gives an entry to one attempt; an
+//! attempt settles each recipient: done, later, or failed (a DSN in the same commit). Everything
+//! that waits is sealed under SPOOL and a slot that is overwritten when the entry is settled.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
+use crate::store::{Blobs, Conflict, Fault, SealedRecords, Slots, Write};
+
+mod entry;
+mod index;
+mod report;
+mod settlement;
+mod spool;
+mod work;
+
+use entry::{Entry, Head};
+use index::{Index, Millis, Place};
+use spool::{Spool, Spooled, fault, lock, trouble};
+
+/// Ours: 64 random bits, printed as 13 characters of base32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct QueueId(pub u64);
+
+impl std::fmt::Display for QueueId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A message to be taken on, with the recipients that get these octets.
+#[derive(Debug, Clone)]
+pub struct NewEntry {
+    /// Sender and the recipients of this entry.
+    pub envelope: Envelope,
+    /// The octets in order; slices of what came in and what was written anew.
+    pub body: Vec<Bytes>,
+    /// What the octets carry beside themselves.
+    pub carries: Carries,
+}
+
+/// Whether a message opens something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Carries {
+    /// Only itself.
+    Nothing,
+    /// The link of one recipient into this parcel: a final failure takes the way back ([`Revoke`]).
+    Link([u8; 16]),
+}
+
+/// A link whose mail failed for good: nobody has it, so nobody shall be able to use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoke {
+    /// The parcel.
+    pub parcel: [u8; 16],
+    /// Whose link.
+    pub recipient: Mailbox,
+}
+
+/// Proof that entries are on stable storage. Only [`Queue::commit`] makes one.
+#[derive(Debug)]
+pub struct Committed {
+    ids: Vec<QueueId>,
+}
+
+impl Committed {
+    /// The entries, in the order given.
+    pub fn ids(&self) -> &[QueueId] {
+        &self.ids
+    }
+}
+
+crate::options! {
+    /// How long and how often mail is tried again.
+    pub struct Options {
+        /// Minutes from one attempt to the next; the last one repeats.
+        retry_minutes: Vec<u32> = vec![1, 5, 15, 30, 60, 120, 240],
+        /// Hours after which mail that cannot be relayed goes back to its sender.
+        lifetime_hours: u32 = 120,
+        /// Hours after which the sender hears that mail is late; 0 is never.
+        delay_notice_hours: u32 = 4,
+    }
+}
+
+/// Where the queue keeps what it holds.
+pub struct Stores {
+    /// Entries and small bodies.
+    pub records: SealedRecords,
+    /// Large bodies.
+    pub blobs: Arc<dyn Blobs>,
+    /// One slot an entry.
+    pub slots: Arc<dyn Slots>,
+}
+
+/// The queue.
+pub struct Queue {
+    records: SealedRecords,
+    spool: Arc<Spool>,
+    index: Mutex<Index>,
+    admd: Admd,
+    options: Options,
+}
+
+/// One entry in the hands of one attempt, until it is settled or the lease runs out.
+#[derive(Debug)]
+pub struct Lease {
+    /// The entry.
+    pub id: QueueId,
+    /// Sender and the recipients that are still open.
+    pub envelope: Envelope,
+    /// Octets in all.
+    pub size: u64,
+    /// How many attempts there were before.
+    pub attempts: u32,
+    spooled: Spooled,
+}
+
+/// What became of one recipient in an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whose.
+    pub recipient: Mailbox,
+    /// What.
+    pub fate: Fate,
+}
+
+/// The fates of RFC 3464 §2.3.3 that an attempt can bring about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The next hop took it.
+    Relayed {
+        /// Whether the next hop promised DSNs itself (RFC 3461 §5.2.2).
+        reports: Reports,
+    },
+    /// Not now.
+    Deferred(Diagnostic),
+    /// Never.
+    Failed(Diagnostic),
+}
+
+/// Whether the next hop offered the DSN extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reports {
+    /// It takes our DSN parameters on.
+    Onward,
+    /// It knows none: a wished success report is ours to write.
+    None,
+}
+
+/// What the other side said, or what kept us from reaching it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Enhanced status, as given or as derived from the reply code.
+    pub status: EnhancedStatus,
+    /// The words, cut to 500 clean characters.
+    pub text: String,
+    /// Who said it; `None` when we could not reach anybody.
+    pub remote: Option<String>,
+}
+
+/// An entry as the operator sees it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Which.
+    pub id: QueueId,
+    /// Sender and open recipients.
+    pub envelope: Envelope,
+    /// Octets.
+    pub size: u64,
+    /// When it was taken on.
+    pub arrived: Timestamp,
+    /// When it is tried next.
+    pub next: Timestamp,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What the last attempt heard.
+    pub last: Option<Diagnostic>,
+}
+
+impl Queue {
+    /// Over its stores. What was leased when the process ended is due again.
+    pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
+        let Stores { records, blobs, slots } = stores;
+        let spool = Arc::new(Spool::open(records.clone(), blobs, slots)?);
+        let index = Mutex::new(read_index(&records, &options, now)?);
+        Ok(Self { records, spool, index, admd, options })
+    }
+
+    /// Takes entries on, with further writes of the same moment (a parcel going live). When this
+    /// returns, they are ours to lose.
+    pub fn commit(&self, entries: Vec<NewEntry>, also: Vec<Write>, now: Timestamp) -> Result<Committed, Fault> {
+        // Bodies before entries: after a crash in between, octets without an entry are swept; an
+        // entry without its octets is lost mail.
+        let mut batch = self.prepare(entries, now)?;
+        match self.write(vec![], &mut batch, also) {
+            Ok(()) => Ok(Committed { ids: self.admit(batch) }),
+            Err(Conflict::Check) => {
+                self.discard(batch);
+                Err(Fault("an id is taken by chance".into()))
+            }
+            // It may have been written or not. At the next start it is there whole, or it is swept.
+            Err(Conflict::Fault(fault)) => Err(fault),
+        }
+    }
+
+    /// Up to `limit` entries whose time has come, oldest first, each leased until `now` + lease time.
+    pub fn lease(&self, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
+        let now = now.as_millisecond();
+        let ids = lock(&self.index).lease(now, now.saturating_add(LEASE), limit);
+        Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
+    }
+
+    /// As [`lease`](Self::lease), but only entries whose sender must hear something by now (a notice
+    /// of delay, the end of the lifetime): while the next hop is away they are settled unattempted.
+    pub fn lease_overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
+        let now = now.as_millisecond();
+        let ids = lock(&self.index).lease_overdue(now, now.saturating_add(LEASE), limit);
+        Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
+    }
+
+    /// The octets of a leased entry, opened; in pieces so that a large one is not held at once.
+    /// They are opened when the first is read, so this costs nothing and may be called anywhere; reading
+    /// blocks, and octets that do not open are an error there.
+    pub fn body(&self, lease: &Lease) -> Box<dyn std::io::Read + Send> {
+        Box::new(spool::Lazy::new(self.spool.clone(), lease.id, (lease.spooled.clone(), lease.size)))
+    }
+
+    /// Ends a lease: recipients that are done leave, those that are late get their next time, those
+    /// that failed or whose time is over cause a DSN, all in one commit. Tells which links died with it.
+    pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, now: Timestamp) -> Result<Vec<Revoke>, Fault> {
+        let settled = self.try_settle(lease.id, &outcomes, now);
+        if settled.is_err() {
+            // The store has trouble: what is not written did not happen, so the entry is tried again.
+            lock(&self.index).postpone(lease.id, now.as_millisecond().saturating_add(AFTER_FAULT));
+        }
+        settled
+    }
+
+    /// Gives leases back unattempted; they are due at once and keep their turn.
+    pub fn give_back(&self, leases: Vec<Lease>, now: Timestamp) {
+        let mut index = lock(&self.index);
+        for lease in leases {
+            index.postpone(lease.id, now.as_millisecond());
+        }
+    }
+
+    /// When the next entry is due.
+    pub fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
+        Ok(lock(&self.index).next().map(timestamp))
+    }
+
+    /// How many entries there are.
+    pub fn waiting(&self) -> usize {
+        lock(&self.index).len()
+    }
+
+    /// Entries in order of arrival, after `from`. One whose record is damaged is left out; the log
+    /// names it.
+    pub fn list(&self, from: Option<QueueId>, limit: usize) -> Result<Vec<Listed>, Fault> {
+        let ids = lock(&self.index).after(from, limit);
+        let mut listed = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.show(id) {
+                Ok(entry) => listed.extend(entry),
+                Err(fault) => damaged(id, &fault),
+            }
+        }
+        Ok(listed)
+    }
+
+    /// One entry.
+    pub fn show(&self, id: QueueId) -> Result<Option<Listed>, Fault> {
+        let due = lock(&self.index).get(id).map(|place| place.turn);
+        let Some(work::Stored { entry, .. }) = self.read(id)? else { return Ok(None) };
+        let next = match due {
+            Some(index::Turn::Due(at)) => at,
+            Some(index::Turn::Leased(_)) | None => entry.head.next,
+        };
+        Ok(Some(Listed {
+            id,
+            envelope: entry.envelope,
+            size: entry.size,
+            arrived: timestamp(entry.head.arrived),
+            next: timestamp(next),
+            attempts: entry.attempts,
+            last: entry.last,
+        }))
+    }
+
+    /// Makes an entry due at once; `false` when there is none.
+    pub fn retry(&self, id: QueueId, now: Timestamp) -> Result<bool, Fault> {
+        Ok(lock(&self.index).hurry(id, now.as_millisecond()))
+    }
+
+    /// Removes an entry without any report; `false` when there is none. One that is damaged can be
+    /// removed too; its slot stays as it is.
+    pub fn drop_entry(&self, id: QueueId) -> Result<bool, Fault> {
+        if lock(&self.index).get(id).is_none() {
+            return Ok(false);
+        }
+        let spooled = match self.read(id) {
+            Ok(stored) => stored.map(|stored| stored.entry.spooled),
+            Err(fault) => {
+                damaged(id, &fault);
+                None
+            }
+        };
+        let mut writes = vec![Write::Delete(Entry::key(id))];
+        if let Some(spooled) = &spooled {
+            writes.extend(self.spool.bury(id, spooled)?);
+        }
+        self.records.commit(vec![], writes).map_err(fault)?;
+        lock(&self.index).remove(id);
+        spooled.into_iter().for_each(|spooled| self.spool.buried(id, spooled));
+        Ok(true)
+    }
+
+    /// Overwrites the slots of settled entries, in one batch; tells how many there were. Called
+    /// every second or so, off the way of the mail.
+    pub fn tidy(&self) -> Result<usize, Fault> {
+        self.spool.tidy()
+    }
+
+    /// Removes octets that never got an entry; called at the start and every hour or so.
+    pub fn sweep(&self, now: Timestamp) -> Result<usize, Fault> {
+        self.spool.sweep(timestamp(now.as_millisecond().saturating_sub(ORPHAN_AGE)))
+    }
+}
+
+/// Every entry's place. One whose record is damaged gets a place an hour from now: it is neither
+/// forgotten nor in the way.
+fn read_index(records: &SealedRecords, options: &Options, now: Timestamp) -> Result<Index, Fault> {
+    let mut index = Index::default();
+    let mut from = Vec::new();
+    loop {
+        let page: Page = match records.scan(entry::PREFIX, &from, spool::PAGE) {
+            Ok(page) => page.into_iter().map(|record| (record.key, Ok(record.value))).collect(),
+            Err(_) => one_by_one(records, &from)?,
+        };
+        for (key, value) in &page {
+            let Some(id) = Entry::id(key) else { continue };
+            let head = value.as_ref().map_err(Fault::clone).and_then(|value| Head::parse(value).map_err(|damaged| Fault(damaged.0.into())));
+            index.put(id, head.map_or_else(|fault| aside(id, &fault, now), |head| head.place(options)));
+        }
+        match page.last() {
+            Some((last, _)) if page.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(index),
+        }
+    }
+}
+
+/// Keys with their values, or why those do not open.
+type Page = Vec<(Vec<u8>, Result<Vec<u8>, Fault>)>;
+
+/// A page of records in which at least one does not open.
+fn one_by_one(records: &SealedRecords, from: &[u8]) -> Result<Page, Fault> {
+    let keys = records.keys(entry::PREFIX, from, spool::PAGE)?;
+    let open = |key: Vec<u8>| {
+        let value = records.get(&key).and_then(|record| record.ok_or_else(|| Fault("gone".into()))).map(|record| record.value);
+        (key, value)
+    };
+    Ok(keys.into_iter().map(open).collect())
+}
+
+fn aside(id: QueueId, fault: &Fault, now: Timestamp) -> Place {
+    damaged(id, fault);
+    let arrived = now.as_millisecond();
+    Place { arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(LEASE)) }
+}
+
+fn damaged(id: QueueId, fault: &Fault) {
+    trouble(&Fault(format!("entry {id} is set aside: {fault}")));
+}
+
+fn timestamp(millis: Millis) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
+}
+
+/// Longer than an attempt may take, so that no two attempts hold one entry.
+const LEASE: Millis = 3_600_000;
+/// After trouble with the store an entry is tried again this much later.
+const AFTER_FAULT: Millis = 60_000;
+/// Octets without an entry may be just about to get one; after this time they will not.
+const ORPHAN_AGE: Millis = 3_600_000;

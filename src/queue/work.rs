@@ -1,0 +1,177 @@
+//! The steps below the queue's verbs: seal, commit, settle, conclude.
+
+use jiff::Timestamp;
+
+use super::entry::{Entry, Head};
+use super::index::{Millis, Place};
+use super::settlement::{self, Settlement};
+use super::spool::{FreshSlot, Spooled, lock};
+use super::{Carries, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report};
+use crate::crypto::random;
+use crate::event::{Event, emit};
+use crate::store::{Check, Conflict, Fault, SlotNo, Write};
+
+/// A new entry whose octets are sealed: all that is missing is the commit.
+pub(super) struct Prepared {
+    id: QueueId,
+    spooled: Spooled,
+    place: Place,
+    writes: Vec<Write>,
+}
+
+/// An entry as it was read, and which writing of it that was.
+pub(super) struct Stored {
+    id: QueueId,
+    pub entry: Entry,
+    version: u64,
+}
+
+impl Queue {
+    /// One try at settling by what is stored now, again if that changes meanwhile.
+    pub(super) fn try_settle(&self, id: QueueId, outcomes: &[Outcome], now: Timestamp) -> Result<Vec<Revoke>, Fault> {
+        loop {
+            let Some(stored) = self.read(id)? else {
+                lock(&self.index).remove(id);
+                return Ok(vec![]);
+            };
+            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, now.as_millisecond());
+            let mut reports = self.prepare(self.reports(&stored, &settlement, now)?, now)?;
+            let check = Check::Version(Entry::key(id), stored.version);
+            match self.write(vec![check], &mut reports, self.changes(&stored, &settlement)?) {
+                Ok(()) => return Ok(self.conclude(stored, settlement, reports)),
+                Err(Conflict::Check) => self.discard(reports),
+                Err(Conflict::Fault(fault)) => return Err(fault),
+            }
+        }
+    }
+
+    /// The writes that bring an entry's record to what was settled.
+    fn changes(&self, Stored { id, entry, .. }: &Stored, settlement: &Settlement) -> Result<Vec<Write>, Fault> {
+        match &settlement.remains {
+            Some(remains) => Ok(vec![self.records.put(Entry::key(*id), &remains.write()?)]),
+            None => {
+                let mut writes = self.spool.bury(*id, &entry.spooled)?;
+                writes.push(Write::Delete(Entry::key(*id)));
+                Ok(writes)
+            }
+        }
+    }
+
+    /// What follows from a settlement that is on stable storage.
+    fn conclude(&self, Stored { id, entry, .. }: Stored, settlement: Settlement, reports: Vec<Prepared>) -> Vec<Revoke> {
+        for (_, status) in &settlement.failed {
+            emit(&Event::Failed { id: &id.to_string(), status: &status.to_string() });
+        }
+        match settlement.remains {
+            Some(remains) => lock(&self.index).put(id, remains.head.place(&self.options)),
+            None => {
+                lock(&self.index).remove(id);
+                self.spool.buried(id, entry.spooled);
+            }
+        }
+        self.admit(reports);
+        match entry.carries {
+            Carries::Nothing => vec![],
+            Carries::Link(parcel) => settlement.failed.into_iter().map(|(recipient, _)| Revoke { parcel, recipient }).collect(),
+        }
+    }
+
+    fn reports(&self, Stored { id, entry, .. }: &Stored, settlement: &Settlement, now: Timestamp) -> Result<Vec<NewEntry>, Fault> {
+        if settlement.reports.is_empty() {
+            return Ok(vec![]);
+        }
+        let Some(to) = report::addressee(&entry.envelope, &self.admd) else { return Ok(vec![]) };
+        // A report without the header is better than none: octets that do not open any more must
+        // not keep the sender from hearing of it.
+        let body = self.spool.read(*id, &entry.spooled, entry.size);
+        let header = body.and_then(|body| report::header_of(body).map_err(Fault::from)).unwrap_or_else(|fault| {
+            damaged(*id, &fault);
+            Vec::new()
+        });
+        let told = settlement.reports.iter().map(|fates| report::Told { to, fates, header: &header });
+        Ok(told.map(|told| report::compose(&self.admd, entry, &told, now)).collect())
+    }
+
+    /// Seals the octets of new entries. Afterwards all that is missing is one commit.
+    pub(super) fn prepare(&self, entries: Vec<NewEntry>, now: Timestamp) -> Result<Vec<Prepared>, Fault> {
+        let slots = self.spool.take_slots(entries.len())?;
+        let numbers: Vec<SlotNo> = slots.iter().map(|(slot, _)| *slot).collect();
+        let mut batch = Vec::with_capacity(entries.len());
+        for (new, slot) in entries.into_iter().zip(slots) {
+            match self.seal(new, &slot, now) {
+                Ok(prepared) => batch.push(prepared),
+                Err(fault) => {
+                    batch.iter().for_each(|prepared: &Prepared| self.spool.forget(&prepared.spooled));
+                    self.spool.give_back(&numbers);
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    fn seal(&self, new: NewEntry, slot: &FreshSlot, now: Timestamp) -> Result<Prepared, Fault> {
+        let NewEntry { envelope, body, carries } = new;
+        let id = QueueId(u64::from_be_bytes(random::array()));
+        let size = body.iter().map(|piece| piece.len() as u64).sum();
+        let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;
+        let head = Head::new(now.as_millisecond());
+        let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
+        let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
+        writes.extend(with_entry);
+        Ok(Prepared { id, spooled, place: head.place(&self.options), writes })
+    }
+
+    /// The one commit of new entries and what goes with them.
+    pub(super) fn write(&self, mut checks: Vec<Check>, batch: &mut [Prepared], mut writes: Vec<Write>) -> Result<(), Conflict> {
+        for prepared in batch {
+            // An id that is taken by chance must not overwrite somebody's mail.
+            checks.push(Check::Absent(Entry::key(prepared.id)));
+            writes.append(&mut prepared.writes);
+        }
+        if writes.is_empty() { Ok(()) } else { self.records.commit(checks, writes) }
+    }
+
+    pub(super) fn admit(&self, batch: Vec<Prepared>) -> Vec<QueueId> {
+        let mut index = lock(&self.index);
+        let enter = |prepared: Prepared| {
+            index.put(prepared.id, prepared.place);
+            prepared.id
+        };
+        batch.into_iter().map(enter).collect()
+    }
+
+    /// Takes back what was certainly not committed.
+    pub(super) fn discard(&self, batch: Vec<Prepared>) {
+        batch.iter().for_each(|prepared| self.spool.forget(&prepared.spooled));
+        let slots: Vec<SlotNo> = batch.iter().map(|prepared| prepared.spooled.slot()).collect();
+        self.spool.give_back(&slots);
+    }
+
+    /// The entry behind an id that was leased; a damaged one is set aside for an hour.
+    pub(super) fn hand_out(&self, id: QueueId, now: Millis) -> Option<Lease> {
+        match self.read(id) {
+            Ok(Some(Stored { entry: Entry { envelope, size, attempts, spooled, .. }, .. })) => {
+                Some(Lease { id, envelope, size, attempts, spooled })
+            }
+            Ok(None) => {
+                lock(&self.index).remove(id);
+                None
+            }
+            Err(fault) => {
+                damaged(id, &fault);
+                lock(&self.index).postpone(id, now.saturating_add(SET_ASIDE));
+                None
+            }
+        }
+    }
+
+    pub(super) fn read(&self, id: QueueId) -> Result<Option<Stored>, Fault> {
+        let Some(record) = self.records.get(&Entry::key(id))? else { return Ok(None) };
+        let entry = Entry::parse(&record.value).map_err(|damaged| Fault(damaged.0.into()))?;
+        Ok(Some(Stored { id, entry, version: record.version }))
+    }
+}
+
+/// A record that cannot be used is left where it is for an hour; the others go on.
+const SET_ASIDE: Millis = 3_600_000;
