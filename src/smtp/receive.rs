@@ -1,0 +1,178 @@
+//! The end of MAIL, RCPT, DATA: a message off the wire, and what is said to its final dot.
+//!
+//! A message that is refused for its size, its lines or our lack of room is read to its end, so
+//! that the connection stays good. One whose end cannot be trusted (a stray CR, LF or NUL)
+//! is not: whatever follows might be a second message that nobody sent.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::framing::{Bare, DataReader, LINE_MAX, Progress};
+use super::reception::{Draft, NoRoom};
+use super::reply::{self, Fixed, Reply, fixed};
+use super::server::{Hangup, Pace, Server, Stream};
+use super::wire::Wire;
+use super::{Intake, Peer, Received, Refusal, Transaction};
+use crate::event::{Event, emit};
+use crate::mail::Envelope;
+
+/// What came between 354 and the final dot.
+pub(super) enum Outcome {
+    /// A message.
+    Complete(Received),
+    /// Something else, read to its end.
+    Refused(Reply),
+}
+
+/// Reads one message. Its time grows with its octets: 1 KiB/s on the whole is enough, less is not.
+pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut Wire<S>, pace: &Pace) -> Result<Outcome, Hangup> {
+    let options = &server.house.options;
+    wire.flush().await?;
+    let began = Instant::now();
+    let mut reading = Reading { reader: DataReader::default(), draft: server.reception.begin(), refused: None, octets: 0 };
+    loop {
+        if reading.take(wire, options.message_size).await? == Progress::Ended {
+            return reading.conclude().await;
+        }
+        let earned = Duration::from_secs(options.slow_after + reading.octets / KIB);
+        let deadline = (began + earned).min(pace.ends);
+        timeout_at(deadline, wire.fill(DATA_BUFFER)).await.map_err(|_| Hangup::Saying(fixed::TOO_SLOW.into()))??;
+    }
+}
+
+/// Hands a complete message on. The 250 needs a receipt: nothing else can say it.
+pub(super) async fn settle<I: Intake>(server: &Server<I>, envelope: Envelope, message: Received, peer: Peer) -> Reply {
+    if hops(&message.bytes) > HOPS_MAX {
+        return refuse(fixed::TOO_MANY_HOPS);
+    }
+    let at = server.clock.now();
+    match server.intake.accept(Transaction { envelope, message, peer, at }).await {
+        Ok(receipt) => reply::accepted(&receipt),
+        Err(refusal) => {
+            if let Refusal::Unavailable(fault) = &refusal {
+                emit(&Event::Trouble { place: "intake", fault: &fault.0 });
+            }
+            Reply::from(&refusal)
+        }
+    }
+}
+
+/// A message on its way in.
+struct Reading {
+    reader: DataReader,
+    draft: Draft,
+    /// It will not be taken; its octets are let go.
+    refused: Option<Fixed>,
+    /// All that came, kept or not.
+    octets: u64,
+}
+
+impl Reading {
+    /// Takes what the wire holds.
+    async fn take<S: Stream>(&mut self, wire: &mut Wire<S>, size_max: u64) -> Result<Progress, Hangup> {
+        let (draft, refused) = (&mut self.draft, &self.refused);
+        let mut octets = 0;
+        let progress = self.reader.read(&mut wire.input, |run| {
+            octets += run.len() as u64;
+            if refused.is_none() {
+                draft.keep(run);
+            }
+        });
+        self.octets += octets;
+        let progress = progress.map_err(|Bare| Hangup::Saying(fixed::BARE_NEWLINE.into()))?;
+        self.judge(size_max).await?;
+        Ok(progress)
+    }
+
+    /// Whether it can still be taken.
+    async fn judge(&mut self, size_max: u64) -> Result<(), Hangup> {
+        if self.octets > size_max.saturating_mul(2) {
+            return Err(Hangup::Saying(fixed::TOO_BIG.into()));
+        }
+        if self.refused.is_some() {
+            return Ok(());
+        }
+        if self.octets > size_max {
+            self.give_up(fixed::TOO_BIG);
+        } else if self.reader.longest_line() > LINE_MAX {
+            self.give_up(fixed::TEXT_LINE_TOO_LONG);
+        } else if let Err(no_room) = self.draft.settle().await {
+            self.give_up(no_room.into());
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, reply: Fixed) {
+        self.refused = Some(reply);
+        self.draft = self.draft.emptied();
+    }
+
+    async fn conclude(self) -> Result<Outcome, Hangup> {
+        if let Some(reply) = self.refused {
+            return Ok(Outcome::Refused(refuse(reply)));
+        }
+        match self.draft.finish().await {
+            Ok(message) => Ok(Outcome::Complete(message)),
+            Err(no_room) => Ok(Outcome::Refused(refuse(no_room.into()))),
+        }
+    }
+}
+
+impl From<NoRoom> for Fixed {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::Disk(error) => {
+                emit(&Event::Trouble { place: "incoming message", fault: &error.to_string() });
+                fixed::NO_ROOM
+            }
+            NoRoom::Memory => fixed::BUSY,
+        }
+    }
+}
+
+fn refuse(reply: Fixed) -> Reply {
+    let reply = Reply::from(reply);
+    if let Some(status) = reply.status() {
+        emit(&Event::Refused { status: &status.to_string(), because: reply.words() });
+    }
+    reply
+}
+
+/// How many Received fields the header has. RFC 5321 §6.3.
+fn hops(message: &[u8]) -> usize {
+    let mut hops = 0;
+    let mut rest = message;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let (line, after) = rest.split_at(end + 1);
+        if line == b"\r\n" {
+            break;
+        }
+        hops += usize::from(line.get(..RECEIVED.len()).is_some_and(|name| name.eq_ignore_ascii_case(RECEIVED)));
+        rest = after;
+    }
+    hops
+}
+
+const RECEIVED: &[u8] = b"Received:";
+/// A path with more hops than this goes round in circles.
+const HOPS_MAX: usize = 30;
+const KIB: u64 = 1_024;
+/// While a message comes in.
+const DATA_BUFFER: usize = 64 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_are_the_received_fields_of_the_header() {
+        for (message, expect) in [
+            ("Received: a\r\nRECEIVED:b\r\n\tReceived: folded\r\nReceived-SPF: c\r\n\r\nReceived: body\r\n", 2),
+            ("\r\nReceived: body\r\n", 0),
+            ("", 0),
+        ] {
+            assert_eq!(hops(message.as_bytes()), expect, "{message:?}");
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The driver that gives sessions a socket: listeners, timeouts, messages, the graceful end.
+//!
+//! Every wait has an end here, and every end its reply. What is said and in which order is not
+//! decided here: that is `session`. What becomes of a message is not either: that is the [`Intake`].
+//!
+//! RFC 5321 §3.8, §4.5.3.2; RFC 2920 (one write for a pipelined batch).
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+use super::framing::{Line, take_line};
+use super::options::Options;
+use super::reception::Reception;
+use super::reply::{Reply, fixed};
+use super::sasl::Claim;
+use super::session::{Act, Cover, House, LINE_MAX, Offer, Session};
+use super::users::{Users, Verdict};
+use super::wire::{Pipelined, Wire};
+use super::{Intake, receive};
+use crate::clock::Clock;
+use crate::event::{Event, emit};
+use crate::mail::{Admd, Envelope};
+use crate::net::peers::{Peers, Seat, Surplus};
+
+/// Takes SMTP connections for one intake.
+pub struct Server<I> {
+    pub(super) intake: Arc<I>,
+    pub(super) house: Arc<House>,
+    pub(super) reception: Arc<Reception>,
+    pub(super) clock: Clock,
+    users: Option<Arc<Users>>,
+    tls: Option<TlsAcceptor>,
+    peers: Arc<Peers>,
+}
+
+/// What a server works with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Which domains are ours, and our name.
+    pub admd: Admd,
+    /// Rights and limits.
+    pub options: Options,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Who may send after AUTH.
+    pub users: Option<Arc<Users>>,
+    /// Certificates; without them there is neither STARTTLS nor AUTH.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Where large messages lie while they come in.
+    pub spool: PathBuf,
+}
+
+/// How connections of a listener begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// In the clear, with STARTTLS to be had.
+    Plain,
+    /// Under TLS from the first octet. RFC 8314 §3.
+    Tls,
+}
+
+/// Why a conversation is over.
+pub(super) enum Hangup {
+    /// With these words.
+    Saying(Reply),
+    /// The client went, or does not listen.
+    Gone,
+}
+
+impl From<std::io::Error> for Hangup {
+    fn from(_: std::io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// A connection that has a place.
+struct Guest {
+    stream: TcpStream,
+    address: IpAddr,
+    start: Start,
+    pace: Pace,
+    _seat: Seat,
+}
+
+/// When a session is over at the latest, and whether the gateway stops.
+pub(super) struct Pace {
+    pub(super) ends: Instant,
+    stopping: watch::Receiver<bool>,
+}
+
+impl<I: Intake> Server<I> {
+    /// A server; it runs when it is given listeners.
+    pub fn new(intake: Arc<I>, setup: Setup) -> Arc<Self> {
+        let Setup { admd, options, clock, users, tls, spool } = setup;
+        let offer = |is_there| if is_there { Offer::Yes } else { Offer::No };
+        let peers = Peers::new(options.connections_per_address, options.connections.min(descriptors_for_sessions()));
+        let house = House { admd, options, tls: offer(tls.is_some()), auth: offer(users.is_some() && tls.is_some()) };
+        let (tls, reception) = (tls.map(TlsAcceptor::from), Reception::new(spool));
+        Arc::new(Self { intake, house: Arc::new(house), reception, clock, users, tls, peers })
+    }
+
+    /// Takes connections until `stop`. Then every open session gets a 421, or half a minute to finish its message.
+    pub async fn run(self: Arc<Self>, listener: TcpListener, start: Start, stop: impl Future<Output = ()> + Send) {
+        announce(&listener, start);
+        let (stopping, told) = watch::channel(false);
+        let mut sessions = JoinSet::new();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                Some(_) = sessions.join_next() => {}
+                taken = listener.accept() => match taken {
+                    Ok((stream, address)) => {
+                        if let Some(seat) = self.admit(&stream, address.ip()) {
+                            let pace = self.pace(told.clone());
+                            let guest = Guest { stream, address: address.ip().to_canonical(), start, pace, _seat: seat };
+                            sessions.spawn(Arc::clone(&self).serve(guest));
+                        }
+                    }
+                    // Out of descriptors as a rule: sessions that end give some back.
+                    Err(_) => sleep(ACCEPT_PAUSE).await,
+                },
+            }
+        }
+        drop(listener);
+        let _ = stopping.send(true);
+        let drained = timeout(DRAIN, async { while sessions.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            sessions.shutdown().await;
+        }
+    }
+
+    fn admit(&self, stream: &TcpStream, address: IpAddr) -> Option<Seat> {
+        self.peers.admit(address).map_err(|surplus| turn_away(stream, surplus)).ok()
+    }
+
+    fn pace(&self, stopping: watch::Receiver<bool>) -> Pace {
+        Pace { ends: Instant::now() + Duration::from_secs(self.house.options.session_timeout), stopping }
+    }
+
+    /// One connection from its first octet to its last.
+    async fn serve(self: Arc<Self>, guest: Guest) {
+        let Guest { stream, address, start, mut pace, _seat } = guest;
+        // One write per reply or batch: waiting for more to send would only delay it.
+        let _ = stream.set_nodelay(true);
+        match start {
+            Start::Plain => self.serve_plain(stream, address, &mut pace).await,
+            Start::Tls => {
+                let (session, banner) = Session::open(Arc::clone(&self.house), address, Cover::Tls);
+                Box::pin(self.serve_tls(stream, (session, Some(banner)), &mut pace)).await;
+            }
+        }
+    }
+
+    async fn serve_plain(&self, stream: TcpStream, address: IpAddr, pace: &mut Pace) {
+        let (session, banner) = Session::open(Arc::clone(&self.house), address, Cover::Plain);
+        let mut wire = Wire::new(stream);
+        if spoke_already(wire.stream()) {
+            return hang_up(wire, Hangup::Saying(fixed::SPOKE_TOO_SOON.into())).await;
+        }
+        wire.say(&banner);
+        let end = Box::pin(self.converse(&mut wire, session, pace)).await;
+        match end {
+            Err(hangup) => hang_up(wire, hangup).await,
+            // RFC 3207 §4.2, and the injections of 2011: what came before the handshake is never read after it.
+            Ok((session, ready)) => match wire.into_bare() {
+                Err(Pipelined(wire)) => hang_up(wire, Hangup::Saying(fixed::SPOKE_TOO_SOON.into())).await,
+                Ok(mut stream) => {
+                    let mut said = Vec::new();
+                    ready.write(&mut said);
+                    if stream.write_all(&said).await.is_ok() {
+                        Box::pin(self.serve_tls(stream, (session.secured(), None), pace)).await;
+                    }
+                }
+            },
+        }
+    }
+
+    async fn serve_tls(&self, stream: TcpStream, (session, banner): (Session, Option<Reply>), pace: &mut Pace) {
+        let Some(tls) = &self.tls else { return };
+        let patience = Duration::from_secs(self.house.options.stranger_timeout);
+        let Ok(Ok(stream)) = timeout(patience, tls.accept(stream)).await else { return };
+        let mut wire = Wire::new(stream);
+        if let Some(banner) = banner {
+            wire.say(&banner);
+        }
+        if let Err(hangup) = self.converse(&mut wire, session, pace).await {
+            hang_up(wire, hangup).await;
+        }
+    }
+
+    /// The command loop: a line, what the session makes of it, what that asks for. Ends with STARTTLS and the reply to it, or with a hang-up.
+    async fn converse<S: Stream>(&self, wire: &mut Wire<S>, mut session: Session, pace: &mut Pace) -> Result<(Session, Reply), Hangup> {
+        loop {
+            let line = self.next_line(wire, &session, pace).await?;
+            let (next, act) = self.settled(session.on(line, &|size| self.intake.has_room(size))).await;
+            session = next;
+            match act {
+                Act::Reply(reply) => wire.say(&reply),
+                Act::Receive(go_ahead, envelope) => {
+                    let reply = self.message(wire, (&session, go_ahead, envelope), pace).await?;
+                    wire.say(&reply);
+                }
+                Act::StartTls(ready) => return Ok((session, ready)),
+                // `settled` leaves no claim unchecked; if it did, nobody would be let in.
+                Act::Verify(_) => return Err(Hangup::Gone),
+                Act::Close(reply) => return Err(Hangup::Saying(reply)),
+            }
+        }
+    }
+
+    /// Checks a password where the session asks for that.
+    async fn settled(&self, (session, act): (Session, Act)) -> (Session, Act) {
+        match act {
+            Act::Verify(claim) => {
+                let verdict = self.verify(claim, session.peer(crate::mail::Utf8::No).address).await;
+                session.verified(verdict)
+            }
+            act @ (Act::Reply(_) | Act::Receive(..) | Act::StartTls(_) | Act::Close(_)) => (session, act),
+        }
+    }
+
+    async fn verify(&self, claim: Claim, address: IpAddr) -> Verdict {
+        match &self.users {
+            Some(users) => users.verify(claim, address, self.clock.now()).await,
+            None => Verdict::Unavailable,
+        }
+    }
+
+    /// From the go-ahead to the reply to the final dot.
+    async fn message<S: Stream>(
+        &self,
+        wire: &mut Wire<S>,
+        (session, go_ahead, envelope): (&Session, Reply, Envelope),
+        pace: &Pace,
+    ) -> Result<Reply, Hangup> {
+        // RFC 2920 §3.1: a client waits for 354. What stands there already is somebody else's message.
+        if !wire.input.is_empty() {
+            return Err(Hangup::Saying(fixed::SPOKE_TOO_SOON.into()));
+        }
+        wire.say(&go_ahead);
+        let peer = session.peer(envelope.utf8);
+        match receive::message(self, wire, pace).await? {
+            receive::Outcome::Complete(message) => Ok(receive::settle(self, envelope, message, peer).await),
+            receive::Outcome::Refused(reply) => Ok(reply),
+        }
+    }
+
+    /// The client's next line. What we have said is sent when there is nothing more to read.
+    async fn next_line<S: Stream>(&self, wire: &mut Wire<S>, session: &Session, pace: &mut Pace) -> Result<Line, Hangup> {
+        let options = &self.house.options;
+        let patience = if session.is_trusted() { options.command_timeout } else { options.stranger_timeout };
+        let deadline = Instant::now() + Duration::from_secs(patience);
+        let ends = pace.ends;
+        loop {
+            match take_line(&mut wire.input, LINE_MAX) {
+                Line::Partial => {}
+                line @ (Line::Whole(_) | Line::TooLong | Line::Bare) => return Ok(line),
+            }
+            timeout_at(deadline, wire.flush()).await.map_err(|_| Hangup::Gone)??;
+            tokio::select! {
+                biased;
+                () = pace.told_to_stop() => return Err(Hangup::Saying(fixed::GOING_DOWN.into())),
+                filled = timeout_at(deadline.min(ends), wire.fill(COMMAND_BUFFER)) => match filled {
+                    Ok(filled) => filled?,
+                    Err(_) if ends <= deadline => return Err(Hangup::Saying(fixed::SESSION_TOO_LONG.into())),
+                    Err(_) => return Err(Hangup::Saying(fixed::TIMEOUT.into())),
+                },
+            }
+        }
+    }
+}
+
+impl Pace {
+    /// Waits for the gateway to stop. A server that is gone has stopped as well.
+    async fn told_to_stop(&mut self) {
+        let _ = self.stopping.wait_for(|stopping| *stopping).await;
+    }
+}
+
+impl<S: Stream> Wire<S> {
+    /// Says something; it is sent with the next flush.
+    pub(super) fn say(&mut self, reply: &Reply) {
+        reply.write(&mut self.output);
+    }
+}
+
+/// What a conversation can be held over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Says the last words and waits a moment for the client to hear them: a close with octets unread would tear them up.
+async fn hang_up<S: Stream>(mut wire: Wire<S>, hangup: Hangup) {
+    let Hangup::Saying(reply) = hangup else { return };
+    if let (true, Some(status)) = (reply.is_refusal(), reply.status()) {
+        emit(&Event::Refused { status: &status.to_string(), because: reply.words() });
+    }
+    wire.say(&reply);
+    let goodbye = async {
+        wire.flush().await?;
+        wire.shutdown().await?;
+        let mut octets = wire.input.len();
+        while octets < LINGER_OCTETS {
+            wire.input.clear();
+            wire.fill(COMMAND_BUFFER).await?;
+            octets += wire.input.len();
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    let _ = timeout(LINGER, goodbye).await;
+}
+
+/// A 421 without a task or a wait: whoever floods us gets no more than one write of ours.
+fn turn_away(stream: &TcpStream, surplus: Surplus) {
+    let reply = Reply::from(match surplus {
+        Surplus::FromThere => fixed::TOO_MANY_FROM_YOU,
+        Surplus::AtAll => fixed::TOO_MANY_CONNECTIONS,
+    });
+    let mut said = Vec::new();
+    reply.write(&mut said);
+    let _ = rustix::net::send(stream, &said, rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL);
+    emit(&Event::Refused { status: "4.3.2", because: reply.words() });
+}
+
+/// Whether the client sent something before our banner. RFC 5321 §3.1.
+fn spoke_already(stream: &TcpStream) -> bool {
+    let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+    rustix::net::recv(stream, &mut [0_u8; 1][..], flags).is_ok_and(|(octets, _)| octets > 0)
+}
+
+fn announce(listener: &TcpListener, start: Start) {
+    let service = match start {
+        Start::Plain => "smtp",
+        Start::Tls => "smtps",
+    };
+    if let Ok(address) = listener.local_addr() {
+        emit(&Event::Listening { service, address });
+    }
+}
+
+/// How many sessions the descriptors are enough for: each may have a socket and a file, and queue and web need theirs.
+fn descriptors_for_sessions() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / 5 * 2).unwrap_or(usize::MAX).max(1)
+}
+
+/// While a command is awaited: a connection that is idle keeps no more than this.
+const COMMAND_BUFFER: usize = 2 * 1_024;
+/// Between two tries to take a connection when there are no descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For open sessions, when the gateway stops.
+const DRAIN: Duration = Duration::from_secs(30);
+/// For the client to read our last words.
+const LINGER: Duration = Duration::from_secs(2);
+/// What it may still send meanwhile.
+const LINGER_OCTETS: usize = 16 * 1_024 * 1_024;

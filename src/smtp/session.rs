@@ -1,0 +1,439 @@
+//! The server's side of a conversation as a state machine: lines in, acts out.
+//!
+//! No socket, no clock, no waiting. What needs those (reading a message, a handshake, a
+//! password) leaves as an [`Act`] and comes back as an argument. The state is a value: every line
+//! consumes it, and a transaction is dropped whole or handed out whole, so none of it can be left
+//! behind for the next.
+//!
+//! RFC 5321 §3, §4.1.4; RFC 3207 (STARTTLS); RFC 4954 (AUTH).
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Peer;
+use super::command::{Auth, BadCommand, Command, ForwardPath, Mail, Rcpt};
+use super::framing::Line;
+use super::options::{ForeignFrom, Options};
+use super::reply::{Fixed, Reply, fixed};
+use super::sasl::{self, Claim, Exchange, Step};
+use super::users::{Identity, Verdict};
+use crate::mail::{Admd, BadMailbox, EnhancedStatus, Envelope, Recipient, ReversePath, Utf8};
+
+/// One conversation.
+#[derive(Debug)]
+pub struct Session {
+    house: Arc<House>,
+    address: IpAddr,
+    cover: Cover,
+    identity: Option<Identity>,
+    tally: Tally,
+    state: State,
+}
+
+/// What all sessions have in common.
+#[derive(Debug)]
+pub struct House {
+    /// Which domains are ours, and our name.
+    pub admd: Admd,
+    /// Rights and limits.
+    pub options: Options,
+    /// Whether there is a certificate.
+    pub tls: Offer,
+    /// Whether there are users.
+    pub auth: Offer,
+}
+
+/// Whether something is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// What lies around the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cover {
+    /// Nothing.
+    Plain,
+    /// TLS.
+    Tls,
+}
+
+/// What the driver is to do next.
+#[derive(Debug)]
+pub enum Act {
+    /// Say this and read on.
+    Reply(Reply),
+    /// Say this and read a message; the transaction is out of the session's hands.
+    Receive(Reply, Envelope),
+    /// Say this and shake hands; then [`Session::secured`].
+    StartTls(Reply),
+    /// Check this; then [`Session::verified`].
+    Verify(Claim),
+    /// Say this and hang up.
+    Close(Reply),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing was said.
+    Connected,
+    /// EHLO or HELO was said, and no transaction is open.
+    Greeted(Greeting),
+    /// AUTH was said and is not over.
+    Authenticating(Greeting, Exchange),
+    /// MAIL was said.
+    Transaction(Greeting, Envelope),
+}
+
+/// What the client calls itself, and in which tongue it speaks.
+#[derive(Debug, Clone)]
+struct Greeting {
+    helo: String,
+    dialect: Dialect,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Dialect {
+    Smtp,
+    Esmtp,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    errors: u32,
+    talk: u32,
+    guesses: u32,
+}
+
+impl Session {
+    /// A client is there; say the banner.
+    pub fn open(house: Arc<House>, address: IpAddr, cover: Cover) -> (Self, Reply) {
+        let banner = Reply::banner(&house.admd.hostname);
+        (Self { house, address, cover, identity: None, tally: Tally::default(), state: State::Connected }, banner)
+    }
+
+    /// What a line of the client leads to. `room` says whether there is room for a message of so many octets.
+    pub fn on(self, line: Line, room: &dyn Fn(u64) -> bool) -> (Self, Act) {
+        let (session, act) = match line {
+            Line::Whole(line) => self.on_line(&line, room),
+            // Where such a line ends cannot be known, so nothing after it can be trusted.
+            Line::TooLong => (self, Act::Close(fixed::LINE_TOO_LONG.into())),
+            Line::Bare | Line::Partial => (self, Act::Close(fixed::BAD_LINE_END.into())),
+        };
+        session.counted(act)
+    }
+
+    /// The handshake is done. RFC 3207 §4.2: everything known from before it is forgotten.
+    pub fn secured(self) -> Self {
+        Self { cover: Cover::Tls, identity: None, state: State::Connected, ..self }
+    }
+
+    /// The claim was checked.
+    pub fn verified(mut self, verdict: Verdict) -> (Self, Act) {
+        let reply = match verdict {
+            Verdict::True(identity) => {
+                self.identity = Some(identity);
+                fixed::AUTHENTICATED
+            }
+            Verdict::False => {
+                self.tally.guesses += 1;
+                fixed::BAD_CREDENTIALS
+            }
+            Verdict::TooMany => fixed::TOO_MANY_GUESSES,
+            Verdict::Unavailable => fixed::AUTH_UNAVAILABLE,
+        };
+        if self.tally.guesses >= GUESSES_MAX {
+            return (self, Act::Close(fixed::TOO_MANY_ERRORS.into()));
+        }
+        self.counted(Act::Reply(reply.into()))
+    }
+
+    /// Whether it has relay rights: such a client gets more time.
+    pub fn is_trusted(&self) -> bool {
+        self.identity.is_some() || self.is_in_relay_network()
+    }
+
+    /// The facts that go with a message. RFC 3848, RFC 6531 §4.3.
+    pub fn peer(&self, utf8: Utf8) -> Peer {
+        let authcid = self.identity.as_ref().map(|identity| identity.authcid.clone());
+        let (helo, dialect) = match &self.state {
+            State::Connected => (String::new(), Dialect::Smtp),
+            State::Greeted(greeting) | State::Authenticating(greeting, _) | State::Transaction(greeting, _) => {
+                (greeting.helo.clone(), greeting.dialect)
+            }
+        };
+        let with = match (dialect, utf8, self.cover, authcid.is_some()) {
+            (Dialect::Smtp, ..) => "SMTP",
+            (Dialect::Esmtp, Utf8::No, Cover::Plain, _) => "ESMTP",
+            (Dialect::Esmtp, Utf8::No, Cover::Tls, false) => "ESMTPS",
+            (Dialect::Esmtp, Utf8::No, Cover::Tls, true) => "ESMTPSA",
+            (Dialect::Esmtp, Utf8::Yes, Cover::Plain, _) => "UTF8SMTP",
+            (Dialect::Esmtp, Utf8::Yes, Cover::Tls, false) => "UTF8SMTPS",
+            (Dialect::Esmtp, Utf8::Yes, Cover::Tls, true) => "UTF8SMTPSA",
+        };
+        Peer { address: self.address, helo, with, authcid }
+    }
+
+    fn on_line(self, line: &[u8], room: &dyn Fn(u64) -> bool) -> (Self, Act) {
+        if let State::Authenticating(greeting, exchange) = self.state {
+            return Self { state: State::Greeted(greeting), ..self }.authenticate(exchange.on(line));
+        }
+        if line.len() + CRLF > command_max(line) {
+            return self.say(fixed::LINE_TOO_LONG);
+        }
+        match Command::parse(line) {
+            Ok(command) => self.on_command(command, room),
+            Err(bad) => (self, Act::Reply(Reply::from(bad))),
+        }
+    }
+
+    fn on_command(self, command: Command, room: &dyn Fn(u64) -> bool) -> (Self, Act) {
+        match (self, command) {
+            (session, Command::Quit) => (session, Act::Close(fixed::GOODBYE.into())),
+            (session, Command::Noop) => session.talked(fixed::OK),
+            (session, Command::Help) => session.talked(fixed::HELP),
+            (session, Command::Vrfy) => session.talked(fixed::CANNOT_VERIFY),
+            (session, Command::Rset) => session.without_transaction().talked(fixed::OK),
+            (session, Command::Helo(helo)) => session.greet(Greeting { helo, dialect: Dialect::Smtp }),
+            (session, Command::Ehlo(helo)) => session.greet(Greeting { helo, dialect: Dialect::Esmtp }),
+            (session, Command::StartTls) => session.start_tls(),
+            (session, Command::Auth(auth)) => session.begin_auth(&auth),
+            (session, Command::Mail(mail)) => session.begin_transaction(mail, room),
+            (session, Command::Rcpt(rcpt)) => session.add_recipient(rcpt),
+            (session, Command::Data) => session.hand_out(),
+        }
+    }
+
+    fn greet(self, greeting: Greeting) -> (Self, Act) {
+        let keywords = match greeting.dialect {
+            Dialect::Smtp => Vec::new(),
+            Dialect::Esmtp => self.keywords(),
+        };
+        let reply = Reply::greeting(&self.house.admd.hostname, keywords);
+        // RFC 5321 §4.1.4: EHLO within a transaction drops it, as RSET does.
+        let (session, _) = Self { state: State::Greeted(greeting), ..self }.talked(fixed::OK);
+        (session, Act::Reply(reply))
+    }
+
+    fn keywords(&self) -> Vec<Cow<'static, str>> {
+        let mut keywords: Vec<Cow<'static, str>> = vec!["PIPELINING".into(), format!("SIZE {}", self.house.options.message_size).into()];
+        if self.offers_tls() {
+            keywords.push("STARTTLS".into());
+        }
+        if self.offers_auth() {
+            keywords.push("AUTH PLAIN LOGIN".into());
+        }
+        keywords.extend(["ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "DSN", "HELP"].map(Cow::from));
+        keywords
+    }
+
+    fn start_tls(self) -> (Self, Act) {
+        match (&self.state, self.cover) {
+            (_, Cover::Tls) => self.say(fixed::TLS_ALREADY),
+            (State::Connected, _) => self.say(fixed::EHLO_FIRST),
+            _ if !self.offers_tls() => self.say(fixed::NOT_OFFERED),
+            _ => (self.without_transaction(), Act::StartTls(fixed::READY_FOR_TLS.into())),
+        }
+    }
+
+    fn begin_auth(self, auth: &Auth) -> (Self, Act) {
+        match (&self.state, self.cover) {
+            (State::Connected, _) => self.say(fixed::EHLO_FIRST),
+            (State::Transaction(..), _) => self.say(fixed::NO_AUTH_NOW),
+            _ if self.identity.is_some() => self.say(fixed::NO_AUTH_NOW),
+            _ if self.house.auth == Offer::No => self.say(fixed::NOT_OFFERED),
+            (_, Cover::Plain) => self.say(fixed::AUTH_NEEDS_TLS),
+            _ => self.authenticate(sasl::begin(auth)),
+        }
+    }
+
+    fn authenticate(self, step: Step) -> (Self, Act) {
+        match (step, self.state) {
+            (Step::Challenge(exchange, text), State::Greeted(greeting)) => {
+                (Self { state: State::Authenticating(greeting, exchange), ..self }, Act::Reply(Reply::challenge(text)))
+            }
+            (Step::Challenge(..), state) => Self { state, ..self }.say(fixed::EHLO_FIRST),
+            (Step::Claim(claim), state) => (Self { state, ..self }, Act::Verify(claim)),
+            (Step::Cancelled, state) => Self { state, ..self }.say(fixed::AUTH_CANCELLED),
+            (Step::Malformed, state) => Self { state, ..self }.say(fixed::BAD_SASL),
+            (Step::Unknown, state) => Self { state, ..self }.say(fixed::UNKNOWN_MECHANISM),
+        }
+    }
+
+    fn begin_transaction(self, mail: Mail, room: &dyn Fn(u64) -> bool) -> (Self, Act) {
+        if let Err(refused) = self.may_send(&mail, room) {
+            return self.say(refused);
+        }
+        match self.state {
+            State::Greeted(greeting) => {
+                let envelope = Envelope {
+                    reverse_path: mail.reverse_path,
+                    recipients: Vec::new(),
+                    ret: mail.ret,
+                    envelope_id: mail.envelope_id,
+                    body: mail.body,
+                    utf8: mail.utf8,
+                };
+                Self { state: State::Transaction(greeting, envelope), ..self }.say(fixed::SENDER_OK)
+            }
+            state @ (State::Connected | State::Authenticating(..) | State::Transaction(..)) => {
+                Self { state, ..self }.say(fixed::EHLO_FIRST)
+            }
+        }
+    }
+
+    /// Order, rights, identity, size, room: in this order, so that a stranger learns nothing of the last ones.
+    fn may_send(&self, mail: &Mail, room: &dyn Fn(u64) -> bool) -> Result<(), Fixed> {
+        match &self.state {
+            State::Greeted(_) => {}
+            State::Transaction(..) => return Err(fixed::NESTED_MAIL),
+            State::Connected | State::Authenticating(..) => return Err(fixed::EHLO_FIRST),
+        }
+        if !self.is_trusted() {
+            return Err(fixed::AUTH_REQUIRED);
+        }
+        let size = mail.size.unwrap_or(0);
+        match &mail.reverse_path {
+            ReversePath::Null => {}
+            ReversePath::Mailbox(from) if from.needs_utf8() && mail.utf8 == Utf8::No => return Err(fixed::UTF8_NOT_ASKED),
+            ReversePath::Mailbox(from) => {
+                if !self.house.admd.is_internal(from) && self.house.options.foreign_from == ForeignFrom::Reject {
+                    return Err(fixed::FOREIGN_SENDER);
+                }
+                if self.identity.as_ref().is_some_and(|identity| !identity.may_send_as(from)) {
+                    return Err(fixed::NOT_YOUR_ADDRESS);
+                }
+            }
+        }
+        match size {
+            size if size > self.house.options.message_size => Err(fixed::TOO_BIG),
+            size if !room(size) => Err(fixed::NO_ROOM),
+            _ => Ok(()),
+        }
+    }
+
+    fn add_recipient(mut self, rcpt: Rcpt) -> (Self, Act) {
+        let limit = self.house.options.recipients;
+        let forward_path = match rcpt.forward_path {
+            ForwardPath::Postmaster => self.house.admd.postmaster.clone(),
+            ForwardPath::Mailbox(mailbox) => mailbox,
+        };
+        let reply = match &mut self.state {
+            State::Connected | State::Greeted(_) | State::Authenticating(..) => fixed::MAIL_FIRST,
+            State::Transaction(_, envelope) if envelope.recipients.len() >= limit => fixed::TOO_MANY_RECIPIENTS,
+            State::Transaction(_, envelope) if forward_path.needs_utf8() && envelope.utf8 == Utf8::No => fixed::UTF8_NOT_ASKED,
+            // One mailbox gets one copy, however often it is named.
+            State::Transaction(_, envelope) if envelope.recipients.iter().any(|known| known.forward_path == forward_path) => {
+                fixed::RECIPIENT_OK
+            }
+            State::Transaction(_, envelope) => {
+                envelope.recipients.push(Recipient { forward_path, notify: rcpt.notify, original: rcpt.original });
+                fixed::RECIPIENT_OK
+            }
+        };
+        self.say(reply)
+    }
+
+    fn hand_out(mut self) -> (Self, Act) {
+        match self.state {
+            State::Transaction(greeting, envelope) if !envelope.recipients.is_empty() => {
+                self.tally.talk = 0;
+                (Self { state: State::Greeted(greeting), ..self }, Act::Receive(Reply::go_ahead(), envelope))
+            }
+            State::Transaction(..) => self.say(fixed::RCPT_FIRST),
+            State::Connected | State::Greeted(_) | State::Authenticating(..) => self.say(fixed::MAIL_FIRST),
+        }
+    }
+
+    fn without_transaction(self) -> Self {
+        let state = match self.state {
+            // The transaction is dropped whole, so nothing of it can be left behind.
+            State::Transaction(greeting, _) => State::Greeted(greeting),
+            state @ (State::Connected | State::Greeted(_) | State::Authenticating(..)) => state,
+        };
+        Self { state, ..self }
+    }
+
+    fn offers_tls(&self) -> bool {
+        self.house.tls == Offer::Yes && self.cover == Cover::Plain
+    }
+
+    fn offers_auth(&self) -> bool {
+        self.house.auth == Offer::Yes && self.cover == Cover::Tls && self.identity.is_none()
+    }
+
+    fn is_in_relay_network(&self) -> bool {
+        self.house.options.relay_networks.iter().any(|network| network.contains(&self.address))
+    }
+
+    fn say(self, reply: Fixed) -> (Self, Act) {
+        (self, Act::Reply(reply.into()))
+    }
+
+    fn talked(mut self, reply: Fixed) -> (Self, Act) {
+        self.tally.talk += 1;
+        self.say(reply)
+    }
+
+    /// Hangs up on a client that does nothing but err or talk.
+    fn counted(mut self, act: Act) -> (Self, Act) {
+        if matches!(&act, Act::Reply(reply) if reply.code() >= 500) {
+            self.tally.errors += 1;
+        }
+        match (&act, &self.tally) {
+            (Act::Close(_) | Act::Receive(..), _) => (self, act),
+            (_, Tally { errors: ERRORS_MAX.., .. }) => (self, Act::Close(fixed::TOO_MANY_ERRORS.into())),
+            (_, Tally { talk, .. }) if *talk > TALK_MAX => (self, Act::Close(fixed::TOO_MUCH_TALK.into())),
+            _ => (self, act),
+        }
+    }
+}
+
+impl From<BadCommand> for Reply {
+    fn from(bad: BadCommand) -> Self {
+        let status = EnhancedStatus::new;
+        match bad {
+            BadCommand::Unknown => fixed::UNKNOWN_COMMAND.into(),
+            BadCommand::NotOffered => fixed::NOT_OFFERED.into(),
+            BadCommand::Syntax(syntax) => Self::owned(501, status(5, 5, 4), format!("syntax: {syntax}")),
+            BadCommand::Parameter(syntax) => Self::owned(501, status(5, 5, 4), format!("syntax: {syntax}")),
+            BadCommand::UnknownParameter => Self::new(555, status(5, 5, 4), "parameter not offered"),
+            BadCommand::Path(bad) => Self::owned(553, status(5, 1, path_detail(bad)), bad.to_string()),
+        }
+    }
+}
+
+/// RFC 3463 §3.2: bad mailbox syntax, or a bad system name.
+const fn path_detail(bad: BadMailbox) -> u16 {
+    match bad {
+        BadMailbox::BadDomain => 2,
+        BadMailbox::NoDomain | BadMailbox::BadLocalPart | BadMailbox::TooLong => 3,
+    }
+}
+
+/// How long a command line may be: by its verb. RFC 5321 §4.5.3.1.4, RFC 3461 §4, RFC 4954 §4.
+fn command_max(line: &[u8]) -> usize {
+    match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_slice() {
+        b"AUTH" => LINE_MAX,
+        b"MAIL" | b"RCPT" => PATH_LINE_MAX,
+        _ => COMMAND_MAX,
+    }
+}
+
+const CRLF: usize = 2;
+/// RFC 5321 §4.5.3.1.4.
+const COMMAND_MAX: usize = 512;
+/// MAIL and RCPT with all their parameters.
+const PATH_LINE_MAX: usize = 2_048;
+/// The longest line that any command may have: AUTH. RFC 4954 §4.
+pub const LINE_MAX: usize = 12_288;
+/// Wrong commands in a session before we hang up.
+const ERRORS_MAX: u32 = 20;
+/// Commands that do nothing, between two messages.
+const TALK_MAX: u32 = 50;
+/// Wrong passwords in a session before we hang up.
+const GUESSES_MAX: u32 = 3;
