@@ -1,0 +1,284 @@
+//! One message's way in: inspect, decide, plan, seal, rewrite, commit. Nothing else in the gateway
+//! makes a [`Receipt`] for mail from outside, and nothing here makes one before the mail is safe.
+//!
+//! The vault comes before the queue: after a crash in between, a parcel without its mail is swept; a
+//! mail without its parcel would be a dead link. The parcel goes live in the very commit that takes
+//! the mail on.
+//!
+//! Any fault on the way refuses the message (451) and leaves it with the client; no error, panic or
+//! ambiguity lets a message out less protected than policy says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::clock::Clock;
+use crate::crypto::{aead::Key, derive, random};
+use crate::event::{self, Event};
+use crate::extract::Extractor;
+use crate::mail::{Admd, EnhancedStatus, Message, decode, trace};
+use crate::notice::{About, Notices};
+use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish};
+use crate::queue::{Queue, QueueId};
+use crate::smtp::{self, Receipt, Refusal, Transaction};
+use crate::store::{Fault, Write};
+use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
+use crate::vault::{Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
+use crate::words::Brand;
+
+/// What a message meets on its way in.
+pub struct Parts {
+    /// Whose mail.
+    pub admd: Admd,
+    /// How the organisation presents itself.
+    pub brand: Brand,
+    /// Rules and policies; swapped by a reload.
+    pub policies: Arc<ArcSwap<PolicySet>>,
+    /// Attachments to text.
+    pub extractor: Extractor,
+    /// Parcels.
+    pub vault: Arc<Vault>,
+    /// Responsibility.
+    pub queue: Arc<Queue>,
+    /// Our own words.
+    pub notices: Arc<Notices>,
+    /// DKIM keys.
+    pub signers: Signers,
+    /// What is done with mail whose author is not of the house.
+    pub foreign_from: smtp::ForeignFrom,
+    /// Proves that a trace field is ours.
+    pub loop_key: Key,
+    /// Where to look for free room, and how many octets of it must stay.
+    pub room: (PathBuf, u64),
+    /// Tells the relay that mail is due.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The way in.
+#[derive(Clone)]
+pub struct Intake(Arc<Parts>);
+
+impl Intake {
+    /// Over its parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl smtp::Intake for Intake {
+    async fn accept(&self, transaction: Transaction) -> Result<Receipt, Refusal> {
+        let parts = Arc::clone(&self.0);
+        // Inspection and sealing are work for a core, not for the threads that serve sockets.
+        let settled = tokio::task::spawn_blocking(move || parts.accept(&transaction)).await;
+        let result = settled.unwrap_or_else(|_| Err(Refusal::Unavailable(Fault(String::from("a step of intake panicked")))));
+        if let Err(refusal) = &result {
+            report(refusal);
+        }
+        result
+    }
+
+    fn has_room(&self, size: u64) -> bool {
+        let (path, reserve) = &self.0.room;
+        // What cannot be asked is no reason to refuse: the write itself will tell.
+        rustix::fs::statvfs(path).is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) >= size.saturating_add(*reserve))
+    }
+}
+
+impl Parts {
+    fn accept(&self, transaction: &Transaction) -> Result<Receipt, Refusal> {
+        let envelope = &transaction.envelope;
+        let message = Message::parse(transaction.message.bytes.clone());
+        self.refuse_loops(&message)?;
+        let author = self.author(&message)?;
+        let (decisions, wish) = self.decide(author, &message, transaction)?;
+        let plan = Plan::new(decisions);
+        let (letters, go_live) = self.seal(&plan, &message, transaction)?;
+        let secured = letters.iter().map(Vec::len).sum();
+        let entries = plan.rewrite(envelope, &message, letters, &self.frame(transaction, &wish))?;
+        let committed = self.queue.commit(entries, go_live, self.clock.now())?;
+        (self.wake)();
+        accepted(committed.ids(), transaction, secured);
+        Ok(Receipt::Queued(committed))
+    }
+
+    /// Mail that came through here before is in a loop: our id and proof stand in its trace.
+    fn refuse_loops(&self, message: &Message) -> Result<(), Refusal> {
+        let ours = trace::ids(message.header()).iter().any(|id| id.split_once('.').is_some_and(|(id, proof)| self.proof(id) == proof));
+        if ours {
+            return Err(malformed(EnhancedStatus::new(5, 4, 6), "routing loop: this message was here before"));
+        }
+        Ok(())
+    }
+
+    /// Who speaks: exactly one author, of the house, unless foreign authors may pass untouched.
+    fn author(&self, message: &Message) -> Result<Author, Refusal> {
+        let status = EnhancedStatus::new(5, 7, 1);
+        let from: Vec<_> = message.header().all("From").collect();
+        let addresses = from.first().map(|field| decode::addresses(&field.value())).unwrap_or_default();
+        let ours = addresses.mailboxes.first().is_some_and(|(_, mailbox)| self.admd.is_internal(mailbox));
+        let single = from.len() == 1 && addresses.mailboxes.len() == 1 && addresses.malformed == 0;
+        match (single && ours, self.foreign_from) {
+            (true, _) => Ok(Author::Ours),
+            (false, smtp::ForeignFrom::Pass) => Ok(Author::Foreign),
+            (false, smtp::ForeignFrom::Reject) if single => {
+                Err(malformed(status, "the From address is not of a domain that this gateway serves"))
+            }
+            (false, smtp::ForeignFrom::Reject) => {
+                Err(malformed(EnhancedStatus::new(5, 6, 0), "the message needs exactly one From field with one address"))
+            }
+        }
+    }
+
+    fn decide(&self, author: Author, message: &Message, transaction: &Transaction) -> Result<(Vec<Decision>, Wish), Refusal> {
+        let (envelope, now) = (&transaction.envelope, transaction.at);
+        if author == Author::Foreign {
+            // Wishes count only from inside, and what is not ours is not ours to rewrite.
+            return Ok((envelope.recipients.iter().cloned().map(Decision::untouched).collect(), Wish::default()));
+        }
+        let wish = Wish::of(message, envelope, &self.admd);
+        if let Some(advice) = &wish.malformed {
+            return Err(Refusal::Forbidden { because: advice.clone() });
+        }
+        let policies = self.policies.load();
+        let inspection = policies.inspect(message, &self.extractor);
+        let decisions = policies.decide(&Facts { admd: &self.admd, envelope, message, inspection: &inspection, wish: &wish, now });
+        match decisions.iter().find(|decision| decision.verdict.go == Go::Reject) {
+            Some(rejected) => Err(Refusal::Forbidden { because: reason(rejected) }),
+            None => Ok((decisions, wish)),
+        }
+    }
+
+    /// Seals what the plan protects: the letters of each parcel, and the writes that make them live.
+    fn seal(&self, plan: &Plan, message: &Message, transaction: &Transaction) -> Result<(Vec<Vec<Letter>>, Vec<Write>), Refusal> {
+        let now = transaction.at;
+        let mut letters = Vec::new();
+        let mut go_live = Vec::new();
+        for (parcel, verdict) in plan.protected(message, &transaction.envelope, now) {
+            let head = Head::of(&parcel, verdict);
+            let sealed = self.vault.seal(parcel, now)?;
+            letters.push(self.letters(&head, &sealed));
+            go_live.extend(sealed.go_live);
+        }
+        Ok((letters, go_live))
+    }
+
+    fn letters(&self, head: &Head, sealed: &Sealed) -> Vec<Letter> {
+        let files: Vec<&Item> = sealed.items.iter().filter(|item| matches!(item.role, Role::File | Role::Raw)).collect();
+        sealed.links.iter().map(|link| self.letter(head, (sealed.parcel, &files), link)).collect()
+    }
+
+    fn letter(&self, head: &Head, (parcel, files): (ParcelId, &[&Item]), link: &Link) -> Letter {
+        let about = About {
+            kind: head.kind,
+            link,
+            sender: &head.sender,
+            subject: head.subject.as_deref(),
+            files: files.iter().map(|file| (head.file_names.then_some(file.name.as_str()), file.length)).collect(),
+        };
+        let rendered = match head.kind {
+            Kind::PublicFiles | Kind::SecureFiles => self.notices.link_block(&about),
+            Kind::SecureMessage => self.notices.secure_message(&about),
+        };
+        Letter { parcel, link: link.clone(), text: rendered.text, html: rendered.html, subject: rendered.subject }
+    }
+
+    fn frame<'a>(&'a self, transaction: &'a Transaction, wish: &'a Wish) -> Frame<'a> {
+        let id = format!("{}", QueueId(u64::from_be_bytes(random::array())));
+        let id = format!("{id}.{}", self.proof(&id));
+        let recipient = match transaction.envelope.recipients.as_slice() {
+            [only] => Some(&only.forward_path),
+            _ => None,
+        };
+        let peer = &transaction.peer;
+        let received = trace::Received { helo: &peer.helo, peer: peer.address, with: peer.with, id: &id, recipient };
+        Frame {
+            admd: &self.admd,
+            received: trace::received(&received, &self.admd, transaction.at),
+            signers: &self.signers,
+            wish,
+            seed: random::array(),
+            now: transaction.at,
+        }
+    }
+
+    /// What only we can put behind an id: 60 bits, enough against chance and against forgers.
+    fn proof(&self, id: &str) -> String {
+        let mac = derive::mac(&self.loop_key, "loop", &[id.as_bytes()]);
+        data_encoding::BASE32_NOPAD.encode(&mac).to_lowercase().chars().take(12).collect()
+    }
+}
+
+/// Whose words a message carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// Of the house: policy decides.
+    Ours,
+    /// Not of the house: relayed as it is, never rewritten, never signed.
+    Foreign,
+}
+
+/// What a letter says of its parcel, taken before the parcel is sealed.
+struct Head {
+    kind: Kind,
+    sender: String,
+    subject: Option<String>,
+    file_names: bool,
+}
+
+impl Head {
+    fn of(parcel: &NewParcel<'_>, verdict: &Verdict) -> Self {
+        Self {
+            kind: parcel.kind,
+            sender: parcel.sender_name.clone().unwrap_or_else(|| parcel.sender.to_string()),
+            subject: (verdict.subject == Shown::Kept).then(|| parcel.subject.clone()),
+            file_names: verdict.file_names == Shown::Kept,
+        }
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Unavailable(fault)
+    }
+}
+
+impl From<Unwritable> for Refusal {
+    fn from(unwritable: Unwritable) -> Self {
+        malformed(EnhancedStatus::new(5, 6, 0), &unwritable.0)
+    }
+}
+
+fn malformed(status: EnhancedStatus, because: &str) -> Refusal {
+    Refusal::Malformed { status, because: because.to_owned() }
+}
+
+/// The first policy's own words, or its name.
+fn reason(decision: &Decision) -> String {
+    decision
+        .because
+        .iter()
+        .find_map(|reason| match reason {
+            Reason::Policy { name, text, .. } => Some(text.clone().unwrap_or_else(|| format!("policy: {name}"))),
+            Reason::RaisedFor(_) | Reason::Wished(_) | Reason::NotGranted(_) => None,
+        })
+        .unwrap_or_else(|| String::from("policy forbids this message"))
+}
+
+fn accepted(ids: &[QueueId], transaction: &Transaction, secured: usize) {
+    let id = ids.first().map(QueueId::to_string).unwrap_or_default();
+    let size = u64::try_from(transaction.message.bytes.len()).unwrap_or(u64::MAX);
+    event::emit(&Event::Accepted { id: &id, size, recipients: transaction.envelope.recipients.len(), secured });
+}
+
+fn report(refusal: &Refusal) {
+    match refusal {
+        // The reason of a policy may quote its author's words, so the log gets the class alone.
+        Refusal::Forbidden { .. } => event::emit(&Event::Refused { status: "5.7.1", because: "policy" }),
+        Refusal::Malformed { status, because } => event::emit(&Event::Refused { status: &status.to_string(), because }),
+        Refusal::Unavailable(fault) => event::emit(&Event::Trouble { place: "intake", fault: &fault.0 }),
+        Refusal::Full => event::emit(&Event::Refused { status: "4.3.1", because: "no room" }),
+    }
+}

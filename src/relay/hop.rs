@@ -1,0 +1,290 @@
+//! The next hop as we know it: where it is, what it demands, whether it is there, and the
+//! connections to it that can be used again.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Options, Tls};
+use crate::clock::Clock;
+use crate::mail::Domain;
+use crate::mistake::Mistake;
+use crate::net::tls;
+use crate::secret::Secret;
+use crate::smtp::client::{Connection, Credentials, Hop, Said, Security, Trouble};
+
+/// The one next hop.
+pub(super) struct NextHop {
+    /// `host:port`, for the log.
+    pub name: String,
+    /// Connections at once.
+    pub connections: usize,
+    hop: Hop,
+    hello: Domain,
+    security: Security,
+    credentials: Option<Credentials>,
+    clock: Clock,
+    state: Mutex<State>,
+    idle: Mutex<Vec<Pooled>>,
+}
+
+/// Whether it can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// As far as we know.
+    Up,
+    /// Not by the last attempts.
+    Down {
+        /// When it is asked again.
+        until: Timestamp,
+        /// How often it was not there.
+        misses: u32,
+        /// What we saw.
+        said: Said,
+    },
+}
+
+/// A connection, with what limits its use.
+pub(super) struct Pooled {
+    pub connection: Connection,
+    transactions: u32,
+    since: Timestamp,
+}
+
+impl NextHop {
+    /// Reads key files and roots.
+    pub fn new(hello: Domain, options: &Options, clock: Clock) -> Result<Self, Mistake> {
+        Ok(Self {
+            name: options.next_hop.clone(),
+            connections: options.connections.max(1),
+            hop: parse(&options.next_hop)?,
+            hello,
+            security: security(options)?,
+            credentials: credentials(options)?,
+            clock,
+            state: Mutex::new(State::Up),
+            idle: Mutex::default(),
+        })
+    }
+
+    /// Whether it can be reached, as far as we know.
+    pub fn state(&self) -> State {
+        lock(&self.state).clone()
+    }
+
+    /// A new connection. Whether that worked is how we know about the hop.
+    pub async fn connect(&self) -> Result<Pooled, Trouble> {
+        let opened = Connection::open(&self.hop, &self.hello, &self.security, self.credentials.as_ref()).await;
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        *state = match &opened {
+            Ok(_) => State::Up,
+            Err(trouble) => missed(&state, trouble, now),
+        };
+        drop(state);
+        Ok(Pooled { connection: opened?, transactions: 0, since: now })
+    }
+
+    /// A connection that was used before and is not too old, the youngest first.
+    pub fn pooled(&self) -> Option<Pooled> {
+        let now = self.clock.now();
+        let mut idle = lock(&self.idle);
+        let pooled = idle.pop().filter(|pooled| is_fresh(pooled, now))?;
+        Some(pooled)
+    }
+
+    /// Puts a connection back after a transaction. One that has done its share is dropped.
+    pub fn keep(&self, pooled: Pooled) {
+        let transactions = pooled.transactions.saturating_add(1);
+        let mut idle = lock(&self.idle);
+        if transactions < TRANSACTIONS_MAX && idle.len() < self.connections {
+            idle.push(Pooled { transactions, since: self.clock.now(), ..pooled });
+        }
+    }
+
+    /// Says goodbye on connections that nobody used for a while.
+    pub async fn close_idle(&self) {
+        let now = self.clock.now();
+        let old = lock(&self.idle).extract_if(.., |pooled| !is_fresh(pooled, now)).collect();
+        quit(old).await;
+    }
+
+    /// Says goodbye on all.
+    pub async fn close_all(&self) {
+        let all = lock(&self.idle).drain(..).collect();
+        quit(all).await;
+    }
+}
+
+async fn quit(connections: Vec<Pooled>) {
+    for pooled in connections {
+        pooled.connection.quit().await;
+    }
+}
+
+fn is_fresh(pooled: &Pooled, now: Timestamp) -> bool {
+    let idle = now.duration_since(pooled.since);
+    // A clock that was set back says nothing about the connection.
+    !idle.is_negative() && idle <= IDLE_MAX
+}
+
+/// Attempts that failed together count once: only one that began after the wait was over waits longer.
+fn missed(state: &State, trouble: &Trouble, now: Timestamp) -> State {
+    match state {
+        State::Down { until, .. } if now < *until => state.clone(),
+        State::Up => down(0, trouble, now),
+        State::Down { misses, .. } => down(misses.saturating_add(1), trouble, now),
+    }
+}
+
+fn down(misses: u32, trouble: &Trouble, now: Timestamp) -> State {
+    let step = usize::try_from(misses).unwrap_or(usize::MAX);
+    let wait = BACK_OFF.get(step).copied().unwrap_or(BACK_OFF_MAX);
+    State::Down { until: now.saturating_add(wait).unwrap_or(now), misses, said: trouble.said.clone() }
+}
+
+fn parse(next_hop: &str) -> Result<Hop, Mistake> {
+    let hop = next_hop.rsplit_once(':').and_then(|(host, port)| {
+        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let port = port.parse().ok().filter(|port| *port > 0)?;
+        (!host.is_empty()).then(|| Hop { host: host.to_owned(), port })
+    });
+    let mistake = || {
+        mistake(format!("relay.next_hop: \"{next_hop}\" is not host:port"))
+            .help("for example \"smtp.example.org:587\" or \"[2001:db8::1]:25\"")
+    };
+    hop.ok_or_else(mistake)
+}
+
+fn security(options: &Options) -> Result<Security, Mistake> {
+    Ok(match options.tls {
+        Tls::None => Security::None,
+        Tls::Opportunistic => Security::Opportunistic(unchecked()?),
+        Tls::Required => Security::Required(unchecked()?),
+        Tls::Verified => Security::Verified(tls::client_verified(options.roots.as_deref())?),
+    })
+}
+
+fn unchecked() -> Result<std::sync::Arc<rustls::ClientConfig>, Mistake> {
+    tls::client_any().map_err(|error| mistake(format!("relay.tls: TLS cannot be set up: {error}")))
+}
+
+fn credentials(options: &Options) -> Result<Option<Credentials>, Mistake> {
+    match (&options.username, &options.password_file) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) if options.tls == Tls::None => {
+            Err(mistake("relay.username: a password is never sent without TLS").help("set relay.tls to \"required\" or \"verified\""))
+        }
+        (Some(username), Some(file)) => Ok(Some(Credentials { username: username.clone(), password: password(file)? })),
+        (Some(_), None) => Err(mistake("relay.username: there is no password for it").help("name its file in relay.password_file")),
+        (None, Some(_)) => Err(mistake("relay.password_file: there is no identity for it").help("set relay.username")),
+    }
+}
+
+/// The first line of a file that nobody but its owner may read.
+fn password(file: &Path) -> Result<Secret<String>, Mistake> {
+    use std::os::unix::fs::PermissionsExt;
+    let unreadable = |error: std::io::Error| Mistake::whole(file, format!("cannot be read: {error}"));
+    let mode = std::fs::metadata(file).map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Mistake::whole(file, format!("readable by others than its owner (mode {mode:04o})")).help("chmod 600"));
+    }
+    let text = Secret::new(std::fs::read_to_string(file).map_err(unreadable)?);
+    match text.expose().lines().next() {
+        Some(line) if !line.is_empty() => Ok(Secret::new(line.to_owned())),
+        _ => Err(Mistake::whole(file, "holds no password").help("write it on the first line")),
+    }
+}
+
+fn mistake(what: impl Into<String>) -> Mistake {
+    Mistake::whole(Path::new("waxseal.toml"), what)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Many servers close after a hundred messages themselves, and less politely.
+const TRANSACTIONS_MAX: u32 = 100;
+/// Servers keep an idle client for minutes; a short time keeps their room free.
+const IDLE_MAX: SignedDuration = SignedDuration::from_secs(30);
+/// From one probe to the next.
+const BACK_OFF: [SignedDuration; 4] =
+    [SignedDuration::from_secs(5), SignedDuration::from_secs(15), SignedDuration::from_secs(30), SignedDuration::from_secs(60)];
+/// And then.
+const BACK_OFF_MAX: SignedDuration = SignedDuration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::EnhancedStatus;
+    use crate::smtp::client::Stage;
+
+    #[test]
+    fn a_next_hop_is_a_host_and_a_port() {
+        for (text, expect) in [
+            ("127.0.0.1:25", Some(("127.0.0.1", 25))),
+            ("smtp.example.org:465", Some(("smtp.example.org", 465))),
+            ("[2001:db8::1]:587", Some(("2001:db8::1", 587))),
+            ("smtp.example.org", None),
+            (":25", None),
+            ("smtp.example.org:0", None),
+            ("smtp.example.org:70000", None),
+        ] {
+            let hop = parse(text).ok();
+            assert_eq!(hop.as_ref().map(|hop| (hop.host.as_str(), hop.port)), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_password_file_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        for (text, mode, expect) in [
+            ("secret\n", 0o600, Ok("secret")),
+            ("secret", 0o400, Ok("secret")),
+            ("secret\n", 0o640, Err("readable by others than its owner (mode 0640)")),
+            ("secret\n", 0o604, Err("readable by others than its owner (mode 0604)")),
+            ("\nsecret\n", 0o600, Err("holds no password")),
+            ("", 0o600, Err("holds no password")),
+        ] {
+            let _ = std::fs::remove_file(&file);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let read = password(&file);
+            assert_eq!(read.as_ref().map(|text| text.expose().as_str()).map_err(|mistake| mistake.what.as_str()), expect);
+        }
+    }
+
+    #[test]
+    fn an_identity_needs_its_password_and_tls() {
+        let with = |username: Option<&str>, file: Option<&str>, tls| Options {
+            username: username.map(String::from),
+            password_file: file.map(Into::into),
+            tls,
+            ..Options::default()
+        };
+        for (options, expect) in [
+            (with(Some("gw"), None, Tls::Verified), "relay.username: there is no password for it"),
+            (with(None, Some("p"), Tls::Verified), "relay.password_file: there is no identity for it"),
+            (with(Some("gw"), Some("p"), Tls::None), "relay.username: a password is never sent without TLS"),
+        ] {
+            assert_eq!(credentials(&options).unwrap_err().what, expect);
+        }
+        assert!(credentials(&Options::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn misses_that_come_together_count_once_and_the_wait_grows() {
+        let said = Said { code: None, status: EnhancedStatus::new(4, 4, 1), words: "refused".into() };
+        let trouble = Trouble { stage: Stage::Connect, said };
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let mut state = State::Up;
+        for (now, until) in [(0, 5), (1, 5), (5, 20), (6, 20), (20, 50), (50, 110), (110, 230), (230, 350)] {
+            state = missed(&state, &trouble, second(now));
+            assert!(matches!(state, State::Down { until: is, .. } if is == second(until)), "{now}: {state:?}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One entry's way out: route, attempt. An attempt leases, speaks to the next hop, settles.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::event::{Event, emit};
+use crate::mail::Admd;
+use crate::mistake::Mistake;
+use crate::queue::{Fate, Lease, Outcome, Queue, QueueId};
+use crate::smtp::client::{Body, Said};
+use crate::store::Fault;
+use crate::vault::{ParcelId, Vault};
+
+mod attempt;
+mod hop;
+
+use attempt::{Load, attempt, deferred};
+use hop::{NextHop, State};
+
+crate::options! {
+    /// Where mail goes next.
+    pub struct Options {
+        /// The next hop as `host:port`. Port 465 speaks TLS from the first octet.
+        next_hop: String = String::from("127.0.0.1:25"),
+        /// TLS towards it: `none`, `opportunistic` (use it if offered), `required`, `verified` (required, and its certificate must hold).
+        tls: Tls = Tls::Opportunistic,
+        /// PEM file with roots that count beside the system's.
+        roots: Option<std::path::PathBuf> = None,
+        /// Identity for AUTH; absent is no AUTH.
+        username: Option<String> = None,
+        /// File that holds the password for AUTH, readable by the owner only.
+        password_file: Option<std::path::PathBuf> = None,
+        /// Connections at once.
+        connections: usize = 20,
+    }
+}
+
+/// What is demanded of the connection to the next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// Never: a next hop on the same machine.
+    None,
+    /// If offered, with any certificate.
+    Opportunistic,
+    /// Or not at all, with any certificate.
+    Required,
+    /// Or not at all, with a certificate that holds.
+    Verified,
+}
+
+/// Where a relay takes mail from, and where a link is taken back whose mail failed.
+pub struct Stations {
+    /// Entries.
+    pub queue: Arc<Queue>,
+    /// Parcels.
+    pub vault: Arc<Vault>,
+}
+
+/// What a relay works with.
+pub struct Relay {
+    queue: Arc<Queue>,
+    vault: Arc<Vault>,
+    hop: NextHop,
+    clock: Clock,
+    woken: Notify,
+}
+
+impl Relay {
+    /// Reads key files and roots once.
+    pub fn new(stations: Stations, admd: &Admd, options: &Options, clock: Clock) -> Result<Self, Mistake> {
+        let Stations { queue, vault } = stations;
+        let hop = NextHop::new(admd.hostname.clone(), options, clock.clone())?;
+        Ok(Self { queue, vault, hop, clock, woken: Notify::new() })
+    }
+
+    /// Wakes the runner: something new is due.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Leases what is due and attempts it until `stop`; then lets running attempts settle (at most 30 s).
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
+        let mut stop = pin!(stop);
+        let mut upkeep = JoinSet::new();
+        upkeep.spawn(self.clone().keep_tidy());
+        let mut attempts = JoinSet::new();
+        loop {
+            self.start(&mut attempts).await;
+            let pause = tokio::time::sleep(self.pause(attempts.len()));
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(ended) = attempts.join_next() => report_panic(&ended),
+                () = self.woken.notified() => {}
+                () = pause => {}
+            }
+        }
+        upkeep.shutdown().await;
+        self.drain(attempts).await;
+    }
+
+    /// Starts an attempt for each entry that is due, as far as the next hop has room.
+    async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+        let room = match self.hop.state() {
+            State::Up => self.hop.connections.saturating_sub(attempts.len()),
+            State::Down { until, .. } if attempts.is_empty() && until <= self.clock.now() => PROBES,
+            State::Down { said, .. } => {
+                let overdue = self.lease(Which::Overdue, OVERDUE_BATCH).await;
+                if !overdue.is_empty() {
+                    attempts.spawn(self.clone().give_up_on(overdue, said));
+                }
+                return;
+            }
+        };
+        for lease in self.lease(Which::Due, room).await {
+            attempts.spawn(self.clone().carry(lease));
+        }
+    }
+
+    /// One entry's way: attempt, settle, take back what died.
+    async fn carry(self: Arc<Self>, lease: Lease) {
+        let load = Load { envelope: &lease.envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
+        let outcomes = attempt(&self.hop, &load).await;
+        self.settle(lease, outcomes).await;
+    }
+
+    async fn settle(&self, lease: Lease, outcomes: Vec<Outcome>) {
+        let (queue, vault, now) = (self.queue.clone(), self.vault.clone(), self.clock.now());
+        log(lease.id, &self.hop.name, &outcomes);
+        let settled = off_thread(move || {
+            // The queue first: a link that is taken back while its mail may still go out would be a dead one.
+            for revoke in queue.settle(lease, outcomes, now)? {
+                vault.revoke(ParcelId(revoke.parcel), &revoke.recipient).unwrap_or_else(|fault| trouble(&fault));
+            }
+            Ok(())
+        });
+        settled.await.unwrap_or_else(|fault| trouble(&fault));
+    }
+
+    /// The next hop is away; these senders must hear something by now, so they are settled unattempted.
+    async fn give_up_on(self: Arc<Self>, overdue: Vec<Lease>, said: Said) {
+        for lease in overdue {
+            let outcomes = deferred(&lease.envelope, &said, &self.hop.name);
+            self.settle(lease, outcomes).await;
+        }
+    }
+
+    async fn lease(&self, which: Which, limit: usize) -> Vec<Lease> {
+        if limit == 0 {
+            return vec![];
+        }
+        let (queue, now) = (self.queue.clone(), self.clock.now());
+        let leased = off_thread(move || match which {
+            Which::Due => queue.lease(now, limit),
+            Which::Overdue => queue.lease_overdue(now, limit),
+        });
+        leased.await.unwrap_or_else(|fault| {
+            trouble(&fault);
+            vec![]
+        })
+    }
+
+    /// How long nothing will be due, as far as is known now.
+    fn pause(&self, running: usize) -> Duration {
+        let due = self.queue.next_due().ok().flatten();
+        let next = match self.hop.state() {
+            // The end of one of them comes first.
+            State::Up if running >= self.hop.connections => None,
+            State::Down { .. } if running > 0 => None,
+            State::Up => due,
+            State::Down { until, .. } => due.map(|due| due.max(until)),
+        };
+        let pause = next.and_then(|next| Duration::try_from(next.duration_since(self.clock.now())).ok());
+        match next {
+            Some(_) => pause.unwrap_or_default().clamp(PAUSE_MIN, PAUSE_MAX),
+            None => PAUSE_MAX,
+        }
+    }
+
+    /// Overwrites slots of settled entries, closes idle connections, removes octets without an entry.
+    async fn keep_tidy(self: Arc<Self>) {
+        let mut seconds: u64 = 0;
+        loop {
+            if seconds.is_multiple_of(SWEEP_EVERY) {
+                let (queue, now) = (self.queue.clone(), self.clock.now());
+                off_thread(move || queue.sweep(now)).await.map_or_else(|fault| trouble(&fault), |_| ());
+            }
+            self.tidy().await;
+            self.hop.close_idle().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            seconds = seconds.wrapping_add(1);
+        }
+    }
+
+    async fn tidy(&self) {
+        let queue = self.queue.clone();
+        let tidied = off_thread(move || {
+            while queue.tidy()? > 0 {}
+            Ok(())
+        });
+        tidied.await.unwrap_or_else(|fault| trouble(&fault));
+    }
+
+    /// Running attempts may settle; what does not in time is dropped, and due again at the next start.
+    async fn drain(&self, mut attempts: JoinSet<()>) {
+        let settled = async { while attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_MAX, settled).await.is_err() {
+            attempts.shutdown().await;
+        }
+        self.hop.close_all().await;
+        self.tidy().await;
+    }
+}
+
+/// Which entries are wanted.
+#[derive(Clone, Copy)]
+enum Which {
+    Due,
+    Overdue,
+}
+
+/// The stores block, so they are asked off the I/O threads.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| Err(Fault(ended.to_string())))
+}
+
+fn log(id: QueueId, next_hop: &str, outcomes: &[Outcome]) {
+    let id = id.to_string();
+    for outcome in outcomes {
+        match &outcome.fate {
+            Fate::Relayed { .. } => emit(&Event::Relayed { id: &id, next_hop }),
+            Fate::Deferred(why) => emit(&Event::Deferred { id: &id, next_hop, status: &why.status.to_string() }),
+            // The queue says this, for it knows the other way to fail too.
+            Fate::Failed(_) => {}
+        }
+    }
+}
+
+fn report_panic(ended: &Result<(), tokio::task::JoinError>) {
+    if let Err(ended) = ended {
+        trouble(&Fault(ended.to_string()));
+    }
+}
+
+fn trouble(fault: &Fault) {
+    emit(&Event::Trouble { place: "relay", fault: &fault.0 });
+}
+
+/// A next hop that was away is asked by so many attempts whether it is back.
+const PROBES: usize = 1;
+/// Entries settled unattempted in one go.
+const OVERDUE_BATCH: usize = 64;
+/// Against a busy loop when the store has trouble.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The machine's clock may have been set: it is looked at this often at least.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// What a stop waits for.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// Seconds between two sweeps.
+const SWEEP_EVERY: u64 = 3600;
