@@ -54,6 +54,7 @@
 //! * Untouched mail is byte-identical below the one Received field that we add.
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod clock;
 pub mod crypto;
 pub mod event;
@@ -72,4 +73,5 @@ pub mod smtp;
 pub mod store;
 pub mod transform;
 pub mod vault;
+pub mod web;
 pub mod words;
