@@ -54,11 +54,14 @@
 //! * Untouched mail is byte-identical below the one Received field that we add.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod channel;
 pub mod clock;
+pub mod config;
 pub mod crypto;
 pub mod event;
 pub mod extract;
+pub mod gateway;
 pub mod intake;
 pub mod mail;
 pub mod mistake;

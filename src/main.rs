@@ -1,4 +1,92 @@
-//! Arguments → command; there is none yet.
+//! Arguments → command; exit codes: 0 done, 1 not done (standard error says why), 2 wrong usage.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use waxseal::admin::{self, Failed};
+use waxseal::{config, extract, gateway};
+
+// Many threads with large, short-lived buffers: it keeps fragmentation and page faults low.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A mail-security gateway: what policy protects leaves as a link into an encrypted store.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "waxseal.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a working set-up into a directory.
+    Init(admin::init::Arguments),
+    /// Run the gateway.
+    Serve(admin::serve::Arguments),
+    /// Show the whole product on this machine, with nothing else.
+    Demo(admin::demo::Arguments),
+    /// Read every file and say all that is wrong.
+    Check,
+    /// Say what policy would do with a message, and why.
+    Explain(admin::explain::Arguments),
+    /// Look at what waits, and act on it.
+    #[command(subcommand)]
+    Queue(admin::queue::Verb),
+    /// Have the running gateway read rules, policies, users and certificates again.
+    Reload,
+    /// People who may submit mail with a password.
+    #[command(subcommand)]
+    User(admin::user::Verb),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Read attachments from standard input; started by the gateway alone.
+    #[command(hide = true)]
+    ExtractWorker,
+}
+
+#[derive(Subcommand)]
+enum Config {
+    /// Print every option with its meaning and default.
+    Describe,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::ExtractWorker) {
+        return extract::worker();
+    }
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            let _ = writeln!(std::io::stderr(), "{failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failed> {
+    let path = arguments.config.as_path();
+    let out = &mut std::io::stdout();
+    let clock = gateway::clock();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match &arguments.command {
+        Command::Init(arguments) => admin::init::run(arguments, out),
+        Command::Serve(arguments) => runtime.block_on(admin::serve::run(arguments, path, clock)),
+        Command::Demo(arguments) => runtime.block_on(admin::demo::run(arguments, clock, out)),
+        Command::Check => admin::check::run(path, out),
+        Command::Explain(arguments) => admin::explain::run(arguments, path, clock.now(), out),
+        Command::Queue(verb) => runtime.block_on(admin::queue::run(verb, path, out)),
+        Command::Reload => runtime.block_on(admin::queue::reload(path)),
+        Command::User(verb) => admin::user::run(verb, path, out),
+        Command::Config(Config::Describe) => Ok(out.write_all(config::describe().as_bytes())?),
+        Command::ExtractWorker => Ok(()),
+    }
+}

@@ -1,0 +1,22 @@
+# The project's entry points. Each installs what it needs beyond the Rust toolchain and prints what it measured.
+.PHONY: demo test faults bench fuzz
+
+demo: ## the whole product on this machine
+	@tests/install.sh build
+	cargo run --locked --quiet -- demo
+
+test: ## everything that must pass before a change lands
+	@tests/install.sh build test
+	tests/run.sh
+
+faults: ## the long fault runs: kills, power cuts, memory
+	@tests/install.sh build test
+	tests/faults/run.sh
+
+bench: ## beside Postfix, in one run
+	@tests/install.sh build bench
+	cargo bench --locked --bench relay
+
+fuzz: ## ten minutes for each target
+	@tests/install.sh build
+	tests/fuzz.sh

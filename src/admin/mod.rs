@@ -1,0 +1,12 @@
+//! The operator's commands: set up, serve, look, explain. While the gateway runs, its state is
+//! reached through the control socket alone, because the embedded store allows one process.
+
+pub mod check;
+pub mod demo;
+pub mod explain;
+pub mod init;
+pub mod queue;
+pub mod serve;
+pub mod user;
+
+pub use crate::gateway::Failed;

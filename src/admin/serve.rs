@@ -1,0 +1,49 @@
+//! `waxseal serve`: the gateway until it is told to stop.
+
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failed;
+use crate::clock::Clock;
+use crate::config::{Configuration, Log, LogFormat};
+use crate::gateway::Gateway;
+
+/// Flags of the command.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    /// Run as root; meant for containers, where root is nobody outside.
+    #[arg(long)]
+    pub allow_root: bool,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+pub async fn run(arguments: &Arguments, path: &Path, clock: Clock) -> Result<(), Failed> {
+    if rustix::process::getuid().is_root() && !arguments.allow_root {
+        return Err(Failed(String::from("running as root is refused; start it as a user of its own, or say --allow-root in a container")));
+    }
+    let configuration = Configuration::read(path)?;
+    start_log(&configuration.log);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let gateway = Gateway::open(configuration, clock)?;
+    gateway
+        .bind()?
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await
+}
+
+/// Log lines on standard error, in the form that was asked for.
+pub fn start_log(options: &Log) {
+    let filter = tracing_subscriber::EnvFilter::new(format!("waxseal={}", options.level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match options.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}

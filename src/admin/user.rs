@@ -1,0 +1,69 @@
+//! `waxseal user add`: a line of the users file, the password read without being shown or logged.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::Failed;
+use crate::config::Configuration;
+use crate::crypto::password;
+use crate::mail::Mailbox;
+use crate::secret::Secret;
+
+/// What to do with the users file.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Verb {
+    /// Add somebody; the password is the first line of standard input.
+    Add {
+        /// The name for AUTH.
+        name: String,
+        /// An address that this user may send as; may be given several times. Absent is the name itself.
+        #[arg(long)]
+        address: Vec<String>,
+    },
+}
+
+/// Adds the line.
+pub fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let Verb::Add { name, address } = verb;
+    let configuration = Configuration::read(configuration)?;
+    let Some(file) = &configuration.smtp.users_file else {
+        return Err(Failed(String::from("no users file is named: users_file = \"users\" in [smtp] of the configuration")));
+    };
+    let path = configuration.path(file);
+    if name.is_empty() || name.contains([':', '\n', '#']) || name.chars().any(char::is_whitespace) {
+        return Err(Failed(format!("\"{name}\": a name has no colon, no # and no white space")));
+    }
+    for text in address {
+        Mailbox::parse(text).map_err(|bad| Failed(format!("\"{text}\": {bad}")))?;
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    if known.lines().any(|line| line.split(':').next() == Some(name)) {
+        return Err(Failed(format!("{}: {name} is there already; remove the line to set a new password", path.display())));
+    }
+    let hash = password::hash(&typed()?);
+    let mut users = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+    writeln!(users, "{name}:{hash}:{}", address.join(","))?;
+    users.sync_all()?;
+    writeln!(out, "{}: {name} may send", path.display())?;
+    Ok(())
+}
+
+fn typed() -> Result<Secret<String>, Failed> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    if password.chars().count() < LEAST {
+        return Err(Failed(format!("the password has fewer than {LEAST} characters; it is read from standard input")));
+    }
+    Ok(Secret::new(password))
+}
+
+/// NIST SP 800-63B §5.1.1.2 asks for eight; a password that a program keeps may be longer.
+const LEAST: usize = 12;

@@ -1,0 +1,118 @@
+//! One file's text: where each key stands, and what went wrong so far.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::mistake::{Mistake, nearest};
+use crate::option::Described;
+
+/// A parsed file that collects its mistakes.
+pub struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+    tables: BTreeMap<String, Table>,
+    mistakes: Vec<Mistake>,
+}
+
+/// Where a table's keys and values stand.
+struct Table {
+    at: usize,
+    keys: Vec<(String, usize, Range<usize>)>,
+}
+
+impl<'a> File<'a> {
+    /// Parses the syntax; a file that is not TOML has this one mistake.
+    pub fn parse(path: &'a Path, text: &'a str) -> Result<Self, Vec<Mistake>> {
+        let root = DeTable::parse(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            vec![Mistake::at(path, text, offset, error.message().to_lowercase())]
+        })?;
+        let mut file = Self { path, text, tables: BTreeMap::new(), mistakes: Vec::new() };
+        for (name, value) in root.get_ref() {
+            file.add(name, value);
+        }
+        Ok(file)
+    }
+
+    fn add(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
+        let at = name.span().start;
+        let DeValue::Table(table) = value.get_ref() else {
+            let what = format!("\"{}\" stands outside of any table", name.get_ref());
+            self.mistakes.push(Mistake::at(self.path, self.text, at, what).help("tables begin with a line such as [smtp]"));
+            return;
+        };
+        let keys = table.iter().map(|(key, value)| (key.get_ref().to_string(), key.span().start, value.span())).collect();
+        self.tables.insert(name.get_ref().to_string(), Table { at, keys });
+    }
+
+    /// The options of one table: each key by itself, so that every wrong one is told.
+    pub fn fill<T: DeserializeOwned + Default>(&mut self, table: &str, known: &[Described]) -> T {
+        let Some(found) = self.tables.get(table) else { return T::default() };
+        let known: Vec<&str> = known.iter().map(|option| option.key).collect();
+        let mut good = String::new();
+        let mut mistakes = Vec::new();
+        for (key, at, span) in &found.keys {
+            if !known.contains(&key.as_str()) {
+                let mistake = Mistake::at(self.path, self.text, *at, format!("unknown option \"{key}\" in [{table}]"));
+                mistakes.push(mistake.help(advice(key, &known)));
+                continue;
+            }
+            let line = format!("{key} = {}\n", self.text.get(span.clone()).unwrap_or_default());
+            match toml::from_str::<T>(&line) {
+                Ok(_) => good.push_str(&line),
+                Err(error) => {
+                    let what = format!("{key}: {}", plain(error.message()));
+                    mistakes.push(Mistake::at(self.path, self.text, span.start, what));
+                }
+            }
+        }
+        self.mistakes.extend(mistakes);
+        toml::from_str(&good).unwrap_or_default()
+    }
+
+    /// Every table that nobody knows is a mistake.
+    pub fn unknown_tables(&mut self, known: &[&str]) {
+        for (name, table) in &self.tables {
+            if !known.contains(&name.as_str()) {
+                let mistake = Mistake::at(self.path, self.text, table.at, format!("unknown table [{name}]"));
+                self.mistakes.push(mistake.help(advice(name, known)));
+            }
+        }
+    }
+
+    /// A mistake about a key's value, at its place if it is there, at its table or the file if not.
+    pub fn mistake(&mut self, (table, key): (&str, &str), what: &str, help: &str) {
+        let found = self.tables.get(table);
+        let place = found.and_then(|table| table.keys.iter().find(|(name, ..)| name == key)).map(|(_, _, span)| span.start);
+        let mistake = match place.or(found.map(|table| table.at)) {
+            Some(offset) => Mistake::at(self.path, self.text, offset, what),
+            None => Mistake::whole(self.path, what),
+        };
+        self.mistakes.push(mistake.help(help));
+    }
+
+    /// All mistakes in the order of their lines, or none.
+    pub fn finish(mut self) -> Result<(), Vec<Mistake>> {
+        self.mistakes.sort_by_key(|mistake| mistake.line);
+        if self.mistakes.is_empty() { Ok(()) } else { Err(self.mistakes) }
+    }
+}
+
+/// The nearest known word, and all of them.
+fn advice(word: &str, known: &[&str]) -> String {
+    let list = known.join(", ");
+    match nearest(word, known) {
+        Some(near) => format!("did you mean \"{near}\"?  known: {list}"),
+        None => format!("known: {list}"),
+    }
+}
+
+/// serde's words without its back-ticks.
+fn plain(message: &str) -> String {
+    message.replace('`', "\"")
+}

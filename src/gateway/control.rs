@@ -1,0 +1,196 @@
+//! The operator's verbs on a Unix socket: one JSON line asks, one JSON line answers.
+//!
+//! The socket lies in the store's directory (mode 0700), so whoever may read the store may ask.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::Gateway;
+use crate::mail::ReversePath;
+use crate::queue::{Listed, QueueId};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case")]
+pub enum Request {
+    /// Entries in order of arrival.
+    QueueList {
+        /// After this one.
+        after: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One entry.
+    QueueShow {
+        /// Which.
+        id: String,
+    },
+    /// Try it now.
+    QueueRetry {
+        /// Which.
+        id: String,
+    },
+    /// Remove it without any report.
+    QueueDrop {
+        /// Which.
+        id: String,
+    },
+    /// Read rules, policies, users and certificates again.
+    Reload,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Entries.
+    Entries {
+        /// In order of arrival.
+        entries: Vec<Entry>,
+    },
+    /// It was done.
+    Done,
+    /// There is no such entry.
+    NoSuchEntry,
+    /// It was not done.
+    Trouble {
+        /// Why.
+        because: String,
+    },
+}
+
+/// An entry as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// Reverse-path; empty is null.
+    pub from: String,
+    /// Recipients that are still open.
+    pub to: Vec<String>,
+    /// Octets.
+    pub size: u64,
+    /// When it was taken on.
+    pub arrived: String,
+    /// When it is tried next.
+    pub next: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What the last attempt heard.
+    pub last: Option<String>,
+}
+
+impl From<Listed> for Entry {
+    fn from(listed: Listed) -> Self {
+        Self {
+            id: listed.id.to_string(),
+            from: match &listed.envelope.reverse_path {
+                ReversePath::Null => String::new(),
+                ReversePath::Mailbox(mailbox) => mailbox.to_string(),
+            },
+            to: listed.envelope.recipients.iter().map(|recipient| recipient.forward_path.to_string()).collect(),
+            size: listed.size,
+            arrived: listed.arrived.strftime(TIME).to_string(),
+            next: listed.next.strftime(TIME).to_string(),
+            attempts: listed.attempts,
+            last: listed.last.map(|heard| format!("{} {}", heard.status, heard.text)),
+        }
+    }
+}
+
+/// The socket, made anew: one that is left of a process that died is removed.
+pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    UnixListener::bind(path)
+}
+
+/// Answers until the gateway stops.
+pub async fn serve(listener: UnixListener, gateway: Arc<Gateway>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        // One operator at a time is enough, and a slow one is cut.
+        let _ = tokio::time::timeout(PATIENCE, converse(stream, &gateway)).await;
+    }
+}
+
+async fn converse(stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read).take(LINE_MAX).read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => {
+            let gateway = Arc::clone(gateway);
+            tokio::task::spawn_blocking(move || gateway.answer(request)).await.unwrap_or_else(|_| trouble("the verb panicked"))
+        }
+        Err(error) => trouble(&format!("not a request: {error}")),
+    };
+    let mut text = serde_json::to_string(&answer)?;
+    text.push('\n');
+    write.write_all(text.as_bytes()).await
+}
+
+impl Gateway {
+    /// Does what an operator asks.
+    pub fn answer(&self, request: Request) -> Answer {
+        let done = match request {
+            Request::QueueList { after, limit } => {
+                let entries = self.queue.list(after.as_deref().and_then(id), limit.min(LIST_MAX));
+                entries.map(|entries| Answer::Entries { entries: entries.into_iter().map(Entry::from).collect() })
+            }
+            Request::QueueShow { id: text } => match id(&text) {
+                Some(id) => self.queue.show(id).map(|listed| match listed {
+                    Some(listed) => Answer::Entries { entries: vec![listed.into()] },
+                    None => Answer::NoSuchEntry,
+                }),
+                None => Ok(Answer::NoSuchEntry),
+            },
+            Request::QueueRetry { id: text } => self.on_entry(&text, |id| self.queue.retry(id, self.clock.now())),
+            Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.queue.drop_entry(id)),
+            Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), |()| Answer::Done),
+        };
+        done.unwrap_or_else(|fault| trouble(&fault.0))
+    }
+
+    fn on_entry(&self, text: &str, act: impl Fn(QueueId) -> Result<bool, crate::store::Fault>) -> Result<Answer, crate::store::Fault> {
+        let found = match id(text) {
+            Some(id) => act(id)?,
+            None => false,
+        };
+        self.relay.wake();
+        Ok(if found { Answer::Done } else { Answer::NoSuchEntry })
+    }
+}
+
+/// Asks a running gateway; used by the operator's commands.
+pub async fn ask(path: &Path, request: &Request) -> std::io::Result<Answer> {
+    let (read, mut write) = UnixStream::connect(path).await?.into_split();
+    let mut text = serde_json::to_string(request)?;
+    text.push('\n');
+    write.write_all(text.as_bytes()).await?;
+    let mut line = String::new();
+    BufReader::new(read).read_line(&mut line).await?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+fn id(text: &str) -> Option<QueueId> {
+    u64::from_str_radix(text, 16).ok().map(QueueId)
+}
+
+fn trouble(because: &str) -> Answer {
+    Answer::Trouble { because: because.to_owned() }
+}
+
+/// RFC 3339, UTC.
+const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
+/// A request is short.
+const LINE_MAX: u64 = 4096;
+/// An answer must fit into memory twice.
+const LIST_MAX: usize = 1000;
+/// How long one operator may hold the socket.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

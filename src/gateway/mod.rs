@@ -1,0 +1,180 @@
+//! Builds everything once, starts listeners and runners, drains on stop; the only reader of the clock.
+//!
+//! Start: keys, stores, queue, policies, then the listeners; a gateway that cannot keep its promises
+//! opens no port. Stop: listeners first, sessions and attempts get their time, the stores last.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use crate::channel::{self, Channel};
+use crate::clock::Clock;
+use crate::config::Configuration;
+use crate::event::{self, Event};
+use crate::extract::Extractor;
+use crate::intake::{self, Intake};
+use crate::mistake::Mistake;
+use crate::net::tls::Certificates;
+use crate::notice::Notices;
+use crate::policy::PolicySet;
+use crate::queue::{self, Queue};
+use crate::relay::{Relay, Stations};
+use crate::smtp::users::Users;
+use crate::transform::dkim::Signers;
+use crate::vault::Vault;
+
+pub mod control;
+mod failed;
+mod run;
+mod stores;
+mod watch;
+
+pub use failed::Failed;
+pub use run::Ready;
+
+/// A gateway that is ready to open its ports.
+pub struct Gateway {
+    configuration: Configuration,
+    clock: Clock,
+    queue: Arc<Queue>,
+    vault: Arc<Vault>,
+    relay: Arc<Relay>,
+    channel: Arc<Channel>,
+    policies: Arc<ArcSwap<PolicySet>>,
+    certificates: Arc<Certificates>,
+    users: Option<Arc<Users>>,
+    intake: Intake,
+}
+
+/// A clock that reads the machine's time.
+#[allow(clippy::disallowed_methods)]
+pub fn clock() -> Clock {
+    Clock::new(Timestamp::now)
+}
+
+/// Reads everything that a configuration names, and changes nothing.
+pub fn check(configuration: &Configuration) -> Result<(), Failed> {
+    let mut mistakes = Vec::new();
+    mistakes.extend(policies(configuration).err().unwrap_or_default());
+    mistakes.extend(Certificates::load(&configuration.path(&configuration.store.certs)).err().unwrap_or_default());
+    mistakes.extend(Signers::load(&configuration.path(&configuration.store.dkim)).err());
+    mistakes.extend(users(configuration).err().unwrap_or_default());
+    if let Err(Failed(why)) = stores::ring(configuration) {
+        mistakes.push(Mistake::whole(&configuration.path(&configuration.store.ring), why));
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes.into()) }
+}
+
+impl Gateway {
+    /// Opens keys and stores, reads policies, builds every part.
+    pub fn open(configuration: Configuration, clock: Clock) -> Result<Self, Failed> {
+        let stores = stores::Opened::open(&configuration)?;
+        let (admd, brand) = (configuration.admd.clone(), configuration.brand.clone());
+        let policies = Arc::new(ArcSwap::from_pointee(policies(&configuration)?));
+        let certificates = Certificates::load(&configuration.path(&configuration.store.certs))?;
+        let users = users(&configuration)?;
+        let notices = Arc::new(Notices::new(brand.clone(), admd.clone(), templates(&configuration).as_deref())?);
+        let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots));
+        let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots };
+        let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
+        let stations = Stations { queue: queue.clone(), vault: vault.clone() };
+        let relay = Arc::new(Relay::new(stations, &admd, &relay_options(&configuration), clock.clone())?);
+        let channel = Arc::new(Channel::new(
+            channel::Parts {
+                vault: vault.clone(),
+                queue: queue.clone(),
+                records: stores.records.clone(),
+                notices: notices.clone(),
+                admd: admd.clone(),
+                brand: brand.clone(),
+                wake: waker(&relay),
+                clock: clock.clone(),
+            },
+            channel::Options::default(),
+        ));
+        let intake = Intake::new(intake::Parts {
+            admd,
+            brand,
+            policies: policies.clone(),
+            extractor: Extractor::new(std::env::current_exe()?, WORKERS),
+            vault: vault.clone(),
+            queue: queue.clone(),
+            notices,
+            signers: Signers::load(&configuration.path(&configuration.store.dkim))?,
+            foreign_from: configuration.smtp.foreign_from,
+            loop_key: stores.records.ring().root("loop"),
+            room: (configuration.path(&configuration.store.directory), configuration.store.reserve),
+            wake: waker(&relay),
+            clock: clock.clone(),
+        });
+        Ok(Self { configuration, clock, queue, vault, relay, channel, policies, certificates, users, intake })
+    }
+
+    /// Reads rules, policies, certificates and users again. What is wrong changes nothing and is told.
+    pub fn reload(&self) -> Result<(), String> {
+        let mut mistakes = Vec::new();
+        match policies(&self.configuration) {
+            Ok(set) => self.policies.store(Arc::new(set)),
+            Err(wrong) => mistakes.extend(wrong),
+        }
+        mistakes.extend(self.certificates.reload().err().unwrap_or_default());
+        mistakes.extend(self.users.as_ref().and_then(|users| users.reload().err()).unwrap_or_default());
+        let result = if mistakes.is_empty() { Ok(()) } else { Err(Failed::from(mistakes).0) };
+        match &result {
+            Ok(()) => event::emit(&Event::Upkeep { what: "reload", result: "done" }),
+            Err(told) => event::emit(&Event::Trouble { place: "reload", fault: told }),
+        }
+        result
+    }
+}
+
+impl Gateway {
+    /// What is read again when it changes.
+    fn watched(&self) -> Vec<PathBuf> {
+        let configuration = &self.configuration;
+        let store = &configuration.store;
+        let users = configuration.smtp.users_file.as_ref();
+        [&store.rules, &store.policies, &store.certs].into_iter().chain(users).map(|place| configuration.path(place)).collect()
+    }
+
+    fn templates(&self) -> Option<PathBuf> {
+        templates(&self.configuration)
+    }
+}
+
+/// Rules and policies of a configuration, compiled and tested.
+pub fn policies(configuration: &Configuration) -> Result<PolicySet, Vec<Mistake>> {
+    let store = &configuration.store;
+    PolicySet::load_with(
+        &configuration.path(&store.rules),
+        &configuration.path(&store.policies),
+        &configuration.admd,
+        &configuration.policy,
+    )
+}
+
+fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
+    let file = configuration.smtp.users_file.as_ref().map(|file| configuration.path(file));
+    file.map(|file| Users::load(&file).map(Arc::new)).transpose()
+}
+
+fn templates(configuration: &Configuration) -> Option<PathBuf> {
+    configuration.house.templates.as_ref().map(|folder| configuration.path(folder))
+}
+
+fn relay_options(configuration: &Configuration) -> crate::relay::Options {
+    let mut options = configuration.relay.clone();
+    options.roots = options.roots.map(|file| configuration.path(&file));
+    options.password_file = options.password_file.map(|file| configuration.path(&file));
+    options
+}
+
+fn waker(relay: &Arc<Relay>) -> Arc<dyn Fn() + Send + Sync> {
+    let relay = relay.clone();
+    Arc::new(move || relay.wake())
+}
+
+/// Attachments that are read at once: one for each core that is likely there.
+const WORKERS: usize = 2;

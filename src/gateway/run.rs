@@ -1,0 +1,195 @@
+//! From ready to drained: every listener and runner, each with an owner that waits for its end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::watch::{EVERY, Watched};
+use super::{Failed, Gateway, control};
+use crate::event::{self, Event};
+use crate::net::listen::{self, Inherited};
+use crate::net::tls;
+use crate::smtp::server::{Server, Setup, Start};
+use crate::store::Fault;
+use crate::web;
+
+/// Comes once, to everybody at the same time.
+#[derive(Clone)]
+struct Stop(watch::Receiver<()>);
+
+impl Stop {
+    async fn come(mut self) {
+        // Nothing is ever sent: the sender goes, and that is the signal.
+        let _ = self.0.changed().await;
+    }
+}
+
+/// Sockets that are open and not yet served.
+struct Sockets {
+    mail: Vec<(TcpListener, Start)>,
+    web: Vec<TcpListener>,
+    control: tokio::net::UnixListener,
+}
+
+/// A gateway whose ports are open: who connects now waits for an answer.
+pub struct Ready {
+    gateway: Gateway,
+    sockets: Sockets,
+}
+
+impl Ready {
+    /// Serves until `stop`, then drains: no new connection, open sessions and attempts get their time.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), Failed> {
+        let Self { gateway, sockets } = self;
+        let gateway = Arc::new(gateway);
+        let (told, stopped) = watch::channel(());
+        let stopped = Stop(stopped);
+        let mut tasks = JoinSet::new();
+        gateway.serve_mail(sockets.mail, &stopped, &mut tasks)?;
+        gateway.serve_pages(sockets.web, &stopped, &mut tasks)?;
+        gateway.keep_up(sockets.control, &stopped, &mut tasks)?;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        stop.await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        drop(told);
+        let drained = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
+        let result = if drained.is_ok() { "drained" } else { "cut at the end of the drain time" };
+        event::emit(&Event::Upkeep { what: "stop", result });
+        Ok(())
+    }
+}
+
+impl Gateway {
+    /// Opens every port before anything is served: a gateway runs whole or not at all.
+    pub fn bind(self) -> Result<Ready, Failed> {
+        let sockets = self.sockets()?;
+        Ok(Ready { gateway: self, sockets })
+    }
+
+    fn sockets(&self) -> Result<Sockets, Failed> {
+        let mut inherited = Inherited::from_environment();
+        let smtp = &self.configuration.smtp;
+        let places =
+            [("smtp", &smtp.listen, Start::Plain), ("submission", &smtp.submission, Start::Plain), ("smtps", &smtp.listen_tls, Start::Tls)];
+        let mut mail = Vec::new();
+        for (name, addresses, start) in places {
+            mail.extend(take(&mut inherited, name, addresses)?.into_iter().map(|listener| (listener, start)));
+        }
+        let web = take(&mut inherited, "https", &[self.configuration.web.listen])?;
+        let path = self.configuration.control_socket();
+        let control = control::listen(&path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+        Ok(Sockets { mail, web, control })
+    }
+
+    fn serve_mail(&self, listeners: Vec<(TcpListener, Start)>, stop: &Stop, tasks: &mut JoinSet<()>) -> Result<(), Failed> {
+        let setup = Setup {
+            admd: self.configuration.admd.clone(),
+            options: self.configuration.smtp.clone(),
+            clock: self.clock.clone(),
+            users: self.users.clone(),
+            tls: Some(tls::server_config(self.certificates.clone(), &[])?),
+            spool: self.configuration.path(&self.configuration.store.directory),
+        };
+        let server = Server::new(Arc::new(self.intake.clone()), setup);
+        for (listener, start) in listeners {
+            tasks.spawn(server.clone().run(listener, start, stop.clone().come()));
+        }
+        Ok(())
+    }
+
+    fn serve_pages(&self, listeners: Vec<TcpListener>, stop: &Stop, tasks: &mut JoinSet<()>) -> Result<(), Failed> {
+        // Without https in front of the links there is nothing to present a certificate for.
+        let tls = match self.configuration.brand.base_url.starts_with("https://") && self.configuration.web.tls == web::Tls::Here {
+            true => Some(tls::server_config(self.certificates.clone(), &[b"h2", b"http/1.1"])?),
+            false => None,
+        };
+        let app = web::App::new(self.channel.clone(), self.configuration.web.clone(), self.templates().as_deref())?;
+        for listener in listeners {
+            tasks.spawn(web::serve(listener, tls.clone(), app.clone(), stop.clone().come()));
+        }
+        Ok(())
+    }
+
+    /// Everything that runs without being asked by a stranger.
+    fn keep_up(self: &Arc<Self>, control: tokio::net::UnixListener, stop: &Stop, tasks: &mut JoinSet<()>) -> Result<(), Failed> {
+        tasks.spawn(self.relay.clone().run(stop.clone().come()));
+        let gateway = self.clone();
+        tasks.spawn(until(stop.clone(), async move { control::serve(control, gateway).await }));
+        tasks.spawn(until(stop.clone(), self.clone().reload_on_change(signal(SignalKind::hangup())?)));
+        tasks.spawn(until(stop.clone(), self.clone().sweep()));
+        tasks.spawn(until(stop.clone(), watchdog()));
+        Ok(())
+    }
+
+    async fn reload_on_change(self: Arc<Self>, mut hangup: tokio::signal::unix::Signal) {
+        let mut watched = Watched::new(self.watched());
+        loop {
+            let changed = tokio::select! {
+                _ = hangup.recv() => true,
+                () = tokio::time::sleep(EVERY) => watched.has_changed(),
+            };
+            if changed {
+                let gateway = self.clone();
+                let _ = tokio::task::spawn_blocking(move || gateway.reload()).await;
+            }
+        }
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            let gateway = self.clone();
+            let swept = tokio::task::spawn_blocking(move || gateway.sweep_once()).await;
+            if let Ok(Err(fault)) = swept {
+                event::emit(&Event::Trouble { place: "sweep", fault: &fault.0 });
+            }
+        }
+    }
+
+    fn sweep_once(&self) -> Result<(), Fault> {
+        let swept = self.vault.sweep(self.clock.now())?;
+        self.channel.sweep()?;
+        self.queue.tidy()?;
+        if swept.expired + swept.orphaned + swept.blobs > 0 {
+            let result = format!("{} expired, {} orphaned, {} blobs", swept.expired, swept.orphaned, swept.blobs);
+            event::emit(&Event::Upkeep { what: "sweep", result: &result });
+        }
+        Ok(())
+    }
+}
+
+async fn until(stop: Stop, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.come() => {}
+        () = work => {}
+    }
+}
+
+/// Tells systemd that the runtime still turns, at half of the time that it waits.
+async fn watchdog() {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+    loop {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        tokio::time::sleep(limit / 2).await;
+    }
+}
+
+/// The sockets that systemd opened under this name, or those of the configuration.
+fn take(inherited: &mut Inherited, name: &str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failed> {
+    let opened = inherited.take(name)?;
+    if !opened.is_empty() {
+        return Ok(opened);
+    }
+    addresses.iter().map(|address| listen::bind(*address).map_err(|error| Failed(format!("{address}: {error}")))).collect()
+}
+
+/// How long open sessions and attempts get after a stop; a little more than they take for themselves.
+const DRAIN: Duration = Duration::from_secs(35);
+/// How often what is over is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);

@@ -1,0 +1,64 @@
+//! Keys and stores, opened in the order in which they depend on each other.
+//!
+//! A store without its key, or a key that is not the store's, ends the start: nothing is ever made
+//! anew over data that exists.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Failed;
+use crate::config::Configuration;
+use crate::crypto::{Kek, KeyRing};
+use crate::store::slots::FileSlots;
+use crate::store::{Blobs, SealedRecords, Slots, blobs::DirectoryBlobs, redb::RedbRecords};
+
+/// Everything that outlives the process.
+pub struct Opened {
+    /// Records, their values sealed.
+    pub records: SealedRecords,
+    /// Parcels' octets.
+    pub parcels: Arc<dyn Blobs>,
+    /// Parcels' slots.
+    pub parcel_slots: Arc<dyn Slots>,
+    /// Waiting mail's octets.
+    pub spool: Arc<dyn Blobs>,
+    /// Waiting mail's slots.
+    pub spool_slots: Arc<dyn Slots>,
+}
+
+impl Opened {
+    /// Opens all of it below the store's directory.
+    pub fn open(configuration: &Configuration) -> Result<Self, Failed> {
+        let directory = configuration.path(&configuration.store.directory);
+        private(&directory)?;
+        let ring = ring(configuration)?;
+        let records = SealedRecords::new(Arc::new(RedbRecords::open(&directory.join("records.redb"))?), Arc::new(ring));
+        records.check_or_initialise()?;
+        Ok(Self {
+            records,
+            parcels: Arc::new(DirectoryBlobs::open(&directory.join("parcels"))?),
+            parcel_slots: Arc::new(FileSlots::open(&directory.join("parcels.slots"))?),
+            spool: Arc::new(DirectoryBlobs::open(&directory.join("spool"))?),
+            spool_slots: Arc::new(FileSlots::open(&directory.join("spool.slots"))?),
+        })
+    }
+}
+
+/// The key ring, opened with the key-encryption key.
+pub fn ring(configuration: &Configuration) -> Result<KeyRing, Failed> {
+    let kek = Kek::read(&configuration.path(&configuration.store.kek))?;
+    Ok(KeyRing::read(&configuration.path(&configuration.store.ring), &kek)?)
+}
+
+/// A directory that nobody else may look into.
+fn private(directory: &Path) -> Result<(), Failed> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mode = fs::metadata(directory)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let shown = directory.display();
+        return Err(Failed(format!("{shown}: readable by others (mode {mode:04o})\n    chmod 700 {shown}")));
+    }
+    Ok(())
+}

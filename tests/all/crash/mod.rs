@@ -1,0 +1,58 @@
+//! Stop at every step: nothing lost, at most one duplicate for each crash and connection.
+// A script names the stages that it changes; all others are answered as usual.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+pub mod raw_sink;
+mod relays;
+mod stops;
+pub mod twins;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use waxseal::crypto::KeyRing;
+use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, ReversePath, Utf8};
+use waxseal::queue::{Carries, NewEntry, Options, Queue, Stores};
+use waxseal::store::{Fault, SealedRecords};
+
+use twins::Twins;
+
+/// A house of one domain.
+pub fn admd() -> Admd {
+    Admd {
+        domains: vec![Domain::parse("example.org").unwrap()],
+        hostname: Domain::parse("mail.example.org").unwrap(),
+        postmaster: mailbox("postmaster@example.org"),
+    }
+}
+
+pub fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text).unwrap()
+}
+
+/// A queue over the twins, as after a start.
+pub fn open(twins: &Twins, ring: &Arc<KeyRing>, options: Options, now: Timestamp) -> Result<Queue, Fault> {
+    let records = SealedRecords::new(twins.records.clone(), ring.clone());
+    Queue::open(Stores { records, blobs: twins.blobs.clone(), slots: twins.slots.clone() }, admd(), options, now)
+}
+
+pub fn entry(from: &str, to: &[&str], text: &str) -> NewEntry {
+    let reverse_path = if from.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(mailbox(from)) };
+    NewEntry {
+        envelope: Envelope {
+            reverse_path,
+            recipients: to.iter().map(|to| Recipient::new(mailbox(to))).collect(),
+            ret: None,
+            envelope_id: None,
+            body: BodyType::SevenBit,
+            utf8: Utf8::No,
+        },
+        body: vec!["Subject: test\r\n\r\n".into(), format!("{text}\r\n").into()],
+        carries: Carries::Nothing,
+    }
+}
+
+/// Seconds after the beginning of the test's time.
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}

@@ -1,0 +1,212 @@
+//! Octets: ranges, limits, archives, blocks in the middle.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use waxseal::vault::{Factor, Kind, Role};
+
+use super::house::{ANN, House, Thing, bytes};
+
+fn files(downloads: Option<u32>, items: Vec<(&'static str, Vec<u8>)>) -> Thing {
+    let items = items.into_iter().map(|(name, content)| (Role::File, name, "application/pdf", content)).collect();
+    Thing { kind: Kind::SecureFiles, factor: Factor::None, downloads, items }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_ranges_are_what_lies_there() {
+    let house = House::new();
+    let plain = bytes(500_001);
+    let (_, link) = house.seal(&files(None, vec![("a.pdf", plain.clone())]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let mut download = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+    let whole = browser.get(&download).await;
+    assert_eq!((whole.status, &whole.body), (StatusCode::OK, &plain));
+    let (size, mut state) = (plain.len() as u64, 7u64);
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) % below
+    };
+    for round in 0..1000 {
+        let first = random(size);
+        let last = first + random((size - first).min(9000));
+        let (range, expect) = match round % 4 {
+            0 | 1 => (format!("bytes={first}-{last}"), first..last.min(size - 1) + 1),
+            2 => (format!("bytes={}-", size - 1 - last % 9000), size - 1 - last % 9000..size),
+            _ => (format!("bytes=-{}", 1 + last % 9000), size - 1 - last % 9000..size),
+        };
+        let mut page = browser.send("GET", &download, &[("range", &range)], "").await;
+        if page.status == StatusCode::GONE {
+            // Three times the size were served: the next press is the next download.
+            download = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+            page = browser.send("GET", &download, &[("range", &range)], "").await;
+        }
+        assert_eq!(page.status, StatusCode::PARTIAL_CONTENT, "{range}");
+        assert_eq!(page.header("content-range"), format!("bytes {}-{}/{size}", expect.start, expect.end - 1));
+        assert_eq!(page.header("content-length"), (expect.end - expect.start).to_string());
+        assert!(page.body == plain[expect.start as usize..expect.end as usize], "{range}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_stands_only_with_our_own_tag() {
+    let house = House::new();
+    let plain = bytes(1000);
+    let (_, link) = house.seal(&files(None, vec![("a.pdf", plain.clone())]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let download = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+    let etag = browser.send("HEAD", &download, &[], "").await.header("etag").to_owned();
+    assert!(etag.starts_with('"') && etag.len() > 10);
+    for (if_range, status) in [(etag.as_str(), 206), ("\"other\"", 200), ("Tue, 15 Nov 1994 12:45:26 GMT", 200)] {
+        let page = browser.send("GET", &download, &[("range", "bytes=0-9"), ("if-range", if_range)], "").await;
+        assert_eq!(page.status.as_u16(), status, "{if_range}");
+        assert_eq!(page.header("etag"), etag);
+    }
+    let page = browser.send("GET", &download, &[("range", "bytes=1000-")], "").await;
+    assert_eq!((page.status.as_u16(), page.header("content-range")), (416, "bytes */1000"));
+    // What was served so far is twice the size and a little, so a whole one more takes the next download.
+    let page = browser.send("GET", &download, &[("range", "bytes=0-0,5-5")], "").await;
+    assert_eq!(page.status, StatusCode::GONE);
+    let download = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+    let page = browser.send("GET", &download, &[("range", "bytes=0-0,5-5")], "").await;
+    assert_eq!((page.status.as_u16(), page.body), (200, plain));
+    assert_eq!(page.headers["content-disposition"], "attachment; filename=\"a.pdf\"; filename*=UTF-8''a.pdf");
+    for (name, value) in [
+        ("content-type", "application/octet-stream"),
+        ("x-content-type-options", "nosniff"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cache-control", "no-store"),
+        ("accept-ranges", "bytes"),
+        ("content-security-policy", "sandbox; default-src 'none'"),
+    ] {
+        assert_eq!(page.headers[name], value);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_download_and_two_hundred_presses_are_one_download() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000))]));
+    let mut visits = Vec::new();
+    for _ in 0..200 {
+        let browser = house.browser();
+        browser.knock(&link, ANN).await;
+        let token = browser.get("/message").await.token();
+        visits.push((browser, token));
+    }
+    let mut presses = tokio::task::JoinSet::new();
+    for (browser, token) in visits {
+        presses.spawn(async move { browser.post("/message/download", &[("token", &token), ("item", "0")]).await.status.as_u16() });
+    }
+    let answers = presses.join_all().await;
+    assert_eq!(answers.iter().filter(|&&status| status == 303).count(), 1);
+    assert_eq!(answers.iter().filter(|&&status| status == 410).count(), 199);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_file_in_one_visit_is_one_download_and_three_times_its_size() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000))]));
+    let browser = Arc::new(house.browser());
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let mut presses = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (browser, token) = (browser.clone(), token.clone());
+        presses.spawn(
+            async move { browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned() },
+        );
+    }
+    let mut locations = presses.join_all().await;
+    locations.dedup();
+    assert_eq!(locations.len(), 1, "{locations:?}");
+    for _ in 0..3 {
+        assert_eq!(browser.get(&locations[0]).await.body.len(), 1000);
+    }
+    assert_eq!(browser.get(&locations[0]).await.status, StatusCode::GONE);
+    assert_eq!(browser.post("/message/download", &[("token", &token), ("item", "0")]).await.status, StatusCode::GONE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_fetched_is_given_back_on_leaving() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000)), ("b.pdf", bytes(1000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let a = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+    browser.post("/message/download", &[("token", &token), ("item", "1")]).await;
+    browser.get(&a).await;
+    browser.post("/leave", &[("token", &token)]).await;
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let page = browser.get("/message").await;
+    assert_eq!(page.text().matches("No downloads left").count(), 1);
+    assert_eq!(page.text().matches("One download left").count(), 1);
+    assert_eq!(browser.get(&a).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_ends_a_running_download() {
+    use http_body_util::BodyExt;
+    let house = House::new();
+    let (parcel, link) = house.seal(&files(None, vec![("a.pdf", bytes(8 << 20))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let download = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+    let service = hyper_util::service::TowerToHyperService::new(waxseal::web::router(house.app.clone()));
+    let cookie = browser.cookie.lock().unwrap().clone().unwrap();
+    let request = axum::http::Request::builder().uri(&download).header("cookie", cookie).body(axum::body::Body::empty()).unwrap();
+    let mut body = hyper::service::Service::call(&service, request).await.unwrap().into_body();
+    let mut got = body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+    house.block(parcel);
+    let mut broken = false;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => got += frame.into_data().map_or(0, |data| data.len()),
+            Err(_) => broken = true,
+        }
+    }
+    assert!(broken && got <= 2 << 20, "{got}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_files_come_as_one_archive_that_every_tool_opens() {
+    let house = House::new();
+    let contents = vec![
+        ("Prov svar.pdf", bytes(70_000)),
+        ("../Prov Svar.pdf", bytes(10)),
+        ("år/röntgen.jpg", bytes(300_000)),
+        ("con.txt", Vec::new()),
+    ];
+    let (_, link) = house.seal(&files(Some(1), contents.clone()));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let download = browser.post("/message/all", &[("token", &token)]).await.header("location").to_owned();
+    assert_eq!(browser.post("/message/all", &[("token", &token)]).await.header("location"), download);
+    let page = browser.get(&download).await;
+    assert!(page.whole && page.status == StatusCode::OK);
+    assert_eq!(page.header("content-length"), page.body.len().to_string());
+    assert_eq!(page.header("accept-ranges"), "none");
+    let path = house.folder.path().join("files.zip");
+    std::fs::write(&path, &page.body).unwrap();
+    let script = "import sys,zipfile;z=zipfile.ZipFile(sys.argv[1]);assert z.testzip() is None;print('\\n'.join(i.filename+' '+str(i.file_size) for i in z.infolist()))";
+    let listed = Command::new("python3").args(["-c", script]).arg(&path).env("PYTHONIOENCODING", "utf-8").output().unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    assert_eq!(String::from_utf8(listed.stdout).unwrap(), "Prov svar.pdf 70000\nProv Svar (2).pdf 10\nröntgen.jpg 300000\n_con.txt 0\n");
+    let tested = Command::new("unzip").arg("-t").arg(&path).output().unwrap();
+    assert!(tested.status.success(), "{tested:?}");
+    // Each was spent once, so singly it is free in this visit.
+    let single = browser.post("/message/download", &[("token", &token), ("item", "0")]).await;
+    assert_eq!(browser.get(single.header("location")).await.body, contents[0].1);
+    let other = house.browser();
+    other.knock(&link, ANN).await;
+    let token = other.get("/message").await.token();
+    assert_eq!(other.post("/message/all", &[("token", &token)]).await.status, StatusCode::GONE);
+}

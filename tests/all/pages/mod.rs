@@ -1,0 +1,7 @@
+//! The pages, from landing to the last octet, over real stores.
+
+mod downloads;
+mod house;
+mod refusals;
+mod stand;
+mod ways;

@@ -1,0 +1,27 @@
+//! What was acknowledged outlives the process.
+
+use std::net::TcpListener;
+
+use super::house::{House, contains};
+use crate::crash::raw_sink::{RawSink, obliging};
+
+const SECRET: &str = "From: emma@example.org\nTo: jonas@mail.example\nSubject: results\n\npnr 850709-9805\n";
+
+#[test]
+fn mail_that_waits_is_relayed_after_a_restart() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let hop = listener.local_addr().unwrap();
+    drop(listener);
+    let mut house = House::before(RawSink::start(obliging));
+    let configuration = house.path("waxseal.toml");
+    let text = std::fs::read_to_string(&configuration).unwrap().replace(&house.sink.address.to_string(), &hop.to_string());
+    house.stop();
+    std::fs::write(&configuration, text).unwrap();
+    house.start();
+    assert!(house.send("emma@example.org", &["jonas@mail.example"], SECRET).starts_with("250"));
+    house.stop();
+    let back = RawSink::on(TcpListener::bind(hop).unwrap(), obliging);
+    house.start();
+    let taken = back.wait_for(1);
+    assert!(contains(&taken[0].octets, "/m/") && !contains(&taken[0].octets, "850709"));
+}

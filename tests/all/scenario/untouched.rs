@@ -1,0 +1,66 @@
+//! Mail that policy leaves alone is byte-identical below the one field that we add.
+
+use super::house::{House, below_received};
+use crate::corpus;
+
+const PLAIN: &str =
+    "From: Emma <emma@example.org>\nTo: anders@example.org\nSubject: hello\n\n.a line that begins with a dot\n..and two\nend\n";
+
+#[test]
+fn an_internal_mail_arrives_byte_for_byte() {
+    let house = House::open();
+    assert!(house.send("emma@example.org", &["anders@example.org"], PLAIN).starts_with("250 2."));
+    let taken = house.arrived(1);
+    let wire = String::from_utf8(taken[0].octets.clone()).unwrap();
+    let unstuffed = wire.replace("\r\n.", "\r\n");
+    assert_eq!(below_received(unstuffed.as_bytes()), PLAIN.replace('\n', "\r\n").as_bytes());
+}
+
+#[test]
+fn every_shape_of_real_mail_passes_inside_byte_for_byte() {
+    let house = House::open();
+    let mut sent = 0;
+    for (name, octets) in corpus::mails() {
+        let message =
+            [b"From: Emma <emma@example.org>\r\nX-Case: ".as_slice(), name.as_bytes(), b"\r\n", &without_authors(&octets)].concat();
+        let said = house.send_octets("emma@example.org", &["anders@example.org"], &message);
+        if !said.starts_with("250") {
+            continue;
+        }
+        sent += 1;
+        let taken = house.arrived(sent);
+        let arrived = unstuff(&taken[sent - 1].octets);
+        assert_eq!(below_received(&arrived), message.as_slice(), "{name}");
+    }
+    assert!(sent >= 300, "only {sent} mails passed");
+}
+
+/// The message without its own originator and Bcc fields: the house's author stands in front.
+fn without_authors(octets: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let (mut in_header, mut dropping) = (true, false);
+    for line in octets.split_inclusive(|&octet| octet == b'\n') {
+        if in_header && line == b"\r\n" {
+            in_header = false;
+            dropping = false;
+        } else if in_header && !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = String::from_utf8_lossy(line).to_lowercase();
+            dropping = ["from:", "sender:", "bcc:", "subject:", "resent-bcc:"].iter().any(|field| name.starts_with(field));
+        }
+        if !dropping {
+            kept.extend_from_slice(line);
+        }
+    }
+    if in_header {
+        kept.extend_from_slice(b"\r\n");
+    }
+    kept
+}
+
+fn unstuff(octets: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    for line in octets.split_inclusive(|&octet| octet == b'\n') {
+        plain.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+    }
+    plain
+}

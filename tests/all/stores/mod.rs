@@ -1,0 +1,8 @@
+//! One suite for every engine of a trait, the frozen formats, a parcel's life, and attacks on what lies at rest.
+
+mod attack;
+mod blobs;
+mod life;
+mod records;
+mod slots;
+mod vectors;

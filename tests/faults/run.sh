@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The long fault runs: kills, power cuts, memory. Prints what was measured.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+cargo build --locked --release --quiet
+program=target/release/waxseal
+python3 tests/faults/kills.py --kills "${KILLS:-50}" --program $program
+python3 tests/faults/powercut.py --cuts "${CUTS:-20}" --program $program
+python3 tests/faults/memory.py --program $program

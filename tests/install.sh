@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what an entry point needs beyond the Rust toolchain, on Debian. Does nothing where it is there already.
+#   tests/install.sh build|test|bench…
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages() {
+  local missing=()
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  local root=()
+  [ "$(id -u)" -eq 0 ] || root=(sudo)
+  echo "installing: ${missing[*]}"
+  "${root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# The Python of the tests' real peers, apart from the system's.
+python_peers() {
+  local venv=target/peers
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  "$venv/bin/python" -c 'import aiosmtpd, dkim' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiosmtpd==1.4.6' 'dkimpy==1.1.8' 'cryptography'
+}
+
+browser() {
+  packages chromium nodejs
+  [ -d tests/browser/node_modules ] || (cd tests/browser && npm ci --silent --no-audit --no-fund)
+}
+
+for what in "$@"; do
+  case "$what" in
+    build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
+    test) packages swaks postfix openssl unzip python3-venv strace systemd && python_peers && browser ;;
+    bench) packages postfix ;;
+    *) echo "install.sh: unknown: $what" >&2; exit 2 ;;
+  esac
+done

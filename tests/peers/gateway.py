@@ -1,0 +1,152 @@
+"""A real gateway and a real Postfix behind it, in a temporary directory, on loopback."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, process=None, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process is not None and process.poll() is not None:
+            raise SystemExit(f"the process ended with {process.returncode} before port {port} opened")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"port {port} did not open within {seconds} s")
+
+
+class Gateway:
+    """`waxseal init`, then `waxseal serve`."""
+
+    def __init__(self, program, directory, next_hop, extra=""):
+        self.program = os.path.abspath(program)
+        self.directory = pathlib.Path(directory)
+        self.smtp, self.web, self.smtps = free_port(), free_port(), free_port()
+        self.base_url = f"http://127.0.0.1:{self.web}"
+        made = subprocess.run(
+            [self.program, "init", "--yes", "--directory", str(self.directory), "--domain", "example.org",
+             "--name", "Example Organisation", "--hostname", "mail.example.org", "--next-hop", next_hop,
+             "--smtp", f"127.0.0.1:{self.smtp}", "--web", f"127.0.0.1:{self.web}", "--base-url", self.base_url],
+            check=True, capture_output=True, text=True)
+        self.said = made.stdout
+        config = self.directory / "waxseal.toml"
+        text = config.read_text().replace("listen_tls = []", f'listen_tls = ["127.0.0.1:{self.smtps}"]')
+        config.write_text(text + extra)
+        self.process = None
+
+    def start(self):
+        log = open(self.directory / "log", "ab")
+        self.process = subprocess.Popen(
+            [self.program, "serve", "--allow-root", "--config", str(self.directory / "waxseal.toml")],
+            stdout=log, stderr=log)
+        wait_for_port(self.smtp, self.process)
+        return self
+
+    def run(self, *arguments):
+        return subprocess.run([self.program, *arguments, "--config", str(self.directory / "waxseal.toml")],
+                              capture_output=True, text=True)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            return self.process.wait(40)
+        return None
+
+    def log(self):
+        return (self.directory / "log").read_text(errors="replace")
+
+
+class Postfix:
+    """A Postfix of our own that delivers everything for two domains into Maildirs and refuses `nobody@`."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.port = free_port()
+        for folder in ("etc", "queue", "data", "mail"):
+            (self.directory / folder).mkdir(parents=True, exist_ok=True)
+        owner = shutil.chown
+        owner(self.directory / "data", "postfix")
+        owner(self.directory / "mail", "nobody")
+        os.chmod(self.directory, 0o755)
+        etc = self.directory / "etc"
+        (etc / "main.cf").write_text("\n".join([
+            "compatibility_level = 3.6",
+            f"queue_directory = {self.directory}/queue",
+            f"data_directory = {self.directory}/data",
+            "mail_owner = postfix",
+            "setgid_group = postdrop",
+            "myhostname = hop.example.org",
+            "mydestination =",
+            "inet_interfaces = 127.0.0.1",
+            "mynetworks = 127.0.0.0/8",
+            "smtpd_relay_restrictions = permit_mynetworks, reject",
+            f"smtpd_recipient_restrictions = check_recipient_access inline:{{nobody@mail.example=REJECT}}, permit_mynetworks",
+            "virtual_mailbox_domains = example.org, mail.example",
+            "virtual_mailbox_maps = static:all/",
+            f"virtual_mailbox_base = {self.directory}/mail",
+            "virtual_uid_maps = static:65534",
+            "virtual_gid_maps = static:65534",
+            "virtual_mailbox_limit = 0",
+            "mailbox_size_limit = 0",
+            "message_size_limit = 200000000",
+            "smtputf8_enable = yes",
+            "maillog_file = /dev/stdout",
+            "",
+        ]))
+        (etc / "master.cf").write_text("\n".join([
+            f"127.0.0.1:{self.port} inet n - n - - smtpd",
+            "cleanup unix n - n - 0 cleanup",
+            "qmgr fifo n - n 300 1 qmgr",
+            "rewrite unix - - n - - trivial-rewrite",
+            "bounce unix - - n - 0 bounce",
+            "defer unix - - n - 0 bounce",
+            "trace unix - - n - 0 bounce",
+            "proxymap unix - - n - - proxymap",
+            "anvil unix - - n - 1 anvil",
+            "virtual unix - n n - - virtual",
+            "error unix - - n - - error",
+            "retry unix - - n - - error",
+            "postlog unix-dgram n - n - 1 postlogd",
+            "",
+        ]))
+
+    def start(self):
+        subprocess.run(["postfix", "-c", str(self.directory / "etc"), "start"], check=True, capture_output=True)
+        wait_for_port(self.port)
+        return self
+
+    def stop(self):
+        subprocess.run(["postfix", "-c", str(self.directory / "etc"), "stop"], capture_output=True)
+
+    def mails(self):
+        """Every delivered mail as bytes with LF line ends, oldest first."""
+        files = sorted((self.directory / "mail" / "all" / "new").glob("*"), key=lambda file: file.stat().st_mtime_ns)
+        return [file.read_bytes() for file in files]
+
+    def wait_for(self, count, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            mails = self.mails()
+            if len(mails) >= count:
+                return mails
+            time.sleep(0.1)
+        raise SystemExit(f"{len(self.mails())} of {count} mails arrived within {seconds} s")
+
+
+def workplace():
+    path = tempfile.mkdtemp(prefix="waxseal-peers-")
+    os.chmod(path, 0o755)
+    return path

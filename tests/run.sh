@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The whole test command: format, lints, unit and whole-product tests, broken configurations, real peers, the browser walk, five kills.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+step() { printf '\n== %s\n' "$*"; }
+
+step "format and lints"
+cargo fmt --check
+cargo clippy --locked --all-targets --quiet -- -D warnings
+
+step "unit tests and whole-product tests"
+cargo test --locked
+
+step "the systemd unit"
+tests/unit-score.sh
+
+step "real peers"
+tests/peers/run.sh
+
+step "the browser walk"
+tests/browser/run.sh
+
+step "five kills under load"
+python3 tests/faults/kills.py --kills 5 --program target/debug/waxseal
+
+step "done"
