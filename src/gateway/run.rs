@@ -189,7 +189,8 @@ fn take(inherited: &mut Inherited, name: &str, addresses: &[SocketAddr]) -> Resu
     addresses.iter().map(|address| listen::bind(*address).map_err(|error| Failed(format!("{address}: {error}")))).collect()
 }
 
-/// How long open sessions and attempts get after a stop; a little more than they take for themselves.
-const DRAIN: Duration = Duration::from_secs(35);
+/// How long open sessions and attempts get after a stop; a little more than they take for themselves,
+/// and less than the 30 s after which an operator loses patience.
+const DRAIN: Duration = Duration::from_secs(28);
 /// How often what is over is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
