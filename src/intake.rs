@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::crypto::{aead::Key, derive, random};
 use crate::event::{self, Event};
 use crate::extract::Extractor;
-use crate::mail::{Admd, EnhancedStatus, Message, decode, trace};
+use crate::mail::{Admd, EnhancedStatus, HeaderField, Message, decode, trace};
 use crate::notice::{About, Notices};
 use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish};
 use crate::queue::{Queue, QueueId};
@@ -92,7 +92,7 @@ impl Parts {
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
         self.refuse_loops(&message)?;
-        let author = self.author(&message)?;
+        let author = self.author(&message, transaction)?;
         let (decisions, wish) = self.decide(author, &message, transaction)?;
         let plan = Plan::new(decisions);
         let (letters, go_live) = self.seal(&plan, &message, transaction)?;
@@ -113,15 +113,25 @@ impl Parts {
         Ok(())
     }
 
-    /// Who speaks: exactly one author, of the house, unless foreign authors may pass untouched.
-    fn author(&self, message: &Message) -> Result<Author, Refusal> {
+    /// Who speaks: exactly one author, of the house, unless foreign authors may pass untouched. A From
+    /// field is easily written, so mail that comes out of the house in any other respect is the house's
+    /// whatever stands there: a reverse-path of ours, none at all, a user who logged in.
+    fn author(&self, message: &Message, transaction: &Transaction) -> Result<Author, Refusal> {
         let status = EnhancedStatus::new(5, 7, 1);
         let from: Vec<_> = message.header().all("From").collect();
         let addresses = from.first().map(|field| decode::addresses(&field.value())).unwrap_or_default();
         let ours = addresses.mailboxes.first().is_some_and(|(_, mailbox)| self.admd.is_internal(mailbox));
         let single = from.len() == 1 && addresses.mailboxes.len() == 1 && addresses.malformed == 0;
+        let reverse_path = transaction.envelope.reverse_path.mailbox();
+        let any_of_ours = |field: &&HeaderField| {
+            decode::addresses(&field.value()).mailboxes.iter().any(|(_, mailbox)| self.admd.is_internal(mailbox))
+        };
+        let house = reverse_path.is_none_or(|sender| self.admd.is_internal(sender))
+            || transaction.peer.authcid.is_some()
+            || from.iter().any(any_of_ours);
         match (single && ours, self.foreign_from) {
             (true, _) => Ok(Author::Ours),
+            (false, smtp::ForeignFrom::Pass) if house => Ok(Author::Ours),
             (false, smtp::ForeignFrom::Pass) => Ok(Author::Foreign),
             (false, smtp::ForeignFrom::Reject) if single => {
                 Err(malformed(status, "the From address is not of a domain that this gateway serves"))
