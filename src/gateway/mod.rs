@@ -20,10 +20,11 @@ use crate::net::tls::Certificates;
 use crate::notice::Notices;
 use crate::policy::PolicySet;
 use crate::queue::{self, Queue};
-use crate::relay::{Relay, Stations};
+use crate::relay::{self, Relay, Stations};
 use crate::smtp::users::Users;
 use crate::transform::dkim::Signers;
 use crate::vault::Vault;
+use crate::web;
 
 pub mod control;
 mod failed;
@@ -61,6 +62,10 @@ pub fn check(configuration: &Configuration) -> Result<(), Failed> {
     mistakes.extend(Certificates::load(&configuration.path(&configuration.store.certs)).err().unwrap_or_default());
     mistakes.extend(Signers::load(&configuration.path(&configuration.store.dkim)).err());
     mistakes.extend(users(configuration).err().unwrap_or_default());
+    mistakes.extend(relay::check(&relay_options(configuration)));
+    let overrides = templates(configuration);
+    mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
+    mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
     if let Err(Failed(why)) = stores::ring(configuration) {
         mistakes.push(Mistake::whole(&configuration.path(&configuration.store.ring), why));
     }
@@ -157,6 +162,7 @@ pub fn policies(configuration: &Configuration) -> Result<PolicySet, Vec<Mistake>
         &configuration.admd,
         &configuration.policy,
     )
+    .map(|policies| policies.speaking(configuration.house.language))
 }
 
 fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
@@ -168,7 +174,7 @@ fn templates(configuration: &Configuration) -> Option<PathBuf> {
     configuration.house.templates.as_ref().map(|folder| configuration.path(folder))
 }
 
-fn relay_options(configuration: &Configuration) -> crate::relay::Options {
+fn relay_options(configuration: &Configuration) -> relay::Options {
     let mut options = configuration.relay.clone();
     options.roots = options.roots.map(|file| configuration.path(&file));
     options.password_file = options.password_file.map(|file| configuration.path(&file));

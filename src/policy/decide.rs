@@ -75,7 +75,7 @@ fn weigh(policies: &[&Match], options: &Options, facts: &Facts<'_>, recipient: &
             Mode::Automatic => weighed.default = weighed.default.stricter(demand),
         }
         weighed.go = weighed.go.max(policy.asks.go.unwrap_or(Go::Now));
-        let text = policy.reason(options.language.tag());
+        let text = policy.reason();
         weighed.because.push(Reason::Policy { name: policy.name.clone(), text, findings });
         weighed.because.extend(raised.into_iter().map(Reason::RaisedFor));
     }
@@ -292,9 +292,17 @@ fn tags(wish: &super::Wish) -> String {
 }
 
 impl Match {
-    /// Its reason in a language, else in English, else in any.
-    pub fn reason(&self, language: &str) -> Option<String> {
+    /// Its reason in the preferred language, else in English, else in any.
+    pub fn reason(&self) -> Option<String> {
         let by = |tag: &str| self.reasons.iter().find(|(language, _)| language == tag);
-        by(language).or_else(|| by("")).or_else(|| by("en")).or_else(|| self.reasons.first()).map(|(_, text)| text.clone())
+        by("").or_else(|| by("en")).or_else(|| self.reasons.first()).map(|(_, text)| text.clone())
+    }
+
+    /// From now on its reason is the one in this language, where it has one.
+    pub fn prefer(&mut self, language: &str) {
+        if let Some(place) = self.reasons.iter().position(|(tag, _)| tag == language) {
+            let (_, text) = self.reasons.swap_remove(place);
+            self.reasons = vec![(String::new(), text)];
+        }
     }
 }

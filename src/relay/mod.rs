@@ -72,6 +72,11 @@ pub struct Relay {
     woken: Notify,
 }
 
+/// What is wrong with the options and the files that they name, without a connection.
+pub fn check(options: &Options) -> Vec<Mistake> {
+    hop::check(options)
+}
+
 impl Relay {
     /// Reads key files and roots once.
     pub fn new(stations: Stations, admd: &Admd, options: &Options, clock: Clock) -> Result<Self, Mistake> {

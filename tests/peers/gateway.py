@@ -84,9 +84,10 @@ class Gateway:
 class Postfix:
     """A Postfix of our own that delivers everything for two domains into Maildirs and refuses `nobody@`."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, services=""):
         self.directory = pathlib.Path(directory)
         self.port = free_port()
+        self.services = services
         for folder in ("etc", "queue", "data", "mail"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         owner = shutil.chown
@@ -132,6 +133,8 @@ class Postfix:
             "error unix - - n - - error",
             "retry unix - - n - - error",
             "postlog unix-dgram n - n - 1 postlogd",
+            "smtp unix - - n - - smtp",
+            self.services,
             "",
         ]))
 
