@@ -113,9 +113,13 @@ pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
 
 /// Answers until the gateway stops.
 pub async fn serve(listener: UnixListener, gateway: Arc<Gateway>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        // One operator at a time is enough, and a slow one is cut.
-        let _ = tokio::time::timeout(PATIENCE, converse(stream, &gateway)).await;
+    loop {
+        match listener.accept().await {
+            // One operator at a time is enough, and a slow one is cut.
+            Ok((stream, _)) => drop(tokio::time::timeout(PATIENCE, converse(stream, &gateway)).await),
+            // Out of descriptors as a rule; it must not be the end of the operator's only way in.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
     }
 }
 
@@ -194,3 +198,5 @@ const LINE_MAX: u64 = 4096;
 const LIST_MAX: usize = 1000;
 /// How long one operator may hold the socket.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Between two tries to take a connection when there are no descriptors.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
