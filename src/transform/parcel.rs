@@ -6,7 +6,7 @@
 //!
 //! RFC 8621 §4.1.4 has the same idea of what is body and what is not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{Cursor, Read};
 
 use bytes::{Buf, Bytes};
@@ -68,17 +68,12 @@ fn date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()
 }
 
-/// To and Cc, each once. Bcc is not a header field for anybody else's eyes.
+/// To and Cc, each once, as many as a page can show. Bcc is not a header field for anybody else's eyes.
 fn visible(header: &Header) -> Vec<Mailbox> {
-    let mut seen = Vec::new();
-    for field in header.fields().iter().filter(|field| field.is("To") || field.is("Cc")) {
-        for (_, mailbox) in decode::addresses(&field.value()).mailboxes {
-            if !seen.contains(&mailbox) {
-                seen.push(mailbox);
-            }
-        }
-    }
-    seen
+    let fields = header.fields().iter().filter(|field| field.is("To") || field.is("Cc"));
+    let mailboxes = fields.flat_map(|field| decode::addresses(&field.value()).mailboxes).map(|(_, mailbox)| mailbox);
+    let mut seen = BTreeSet::new();
+    mailboxes.filter(|mailbox| seen.insert(mailbox.clone())).take(VISIBLE_MAX).collect()
 }
 
 fn files<'a>(anatomy: &Anatomy<'a>) -> Vec<NewItem<'a>> {
@@ -245,6 +240,8 @@ impl Read for Rope {
     }
 }
 
+/// As many recipients as a message may have.
+const VISIBLE_MAX: usize = 1_000;
 /// A name made of a subject stays a name.
 const NAME_MAX: usize = 80;
 
