@@ -52,8 +52,7 @@ fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
         if field.is("Subject") {
             tell(Seen::Text(Place::Subject, decode::unstructured(&field.value())));
         } else if NAMING.iter().any(|name| field.is(name)) {
-            let names: Vec<String> =
-                decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
+            let names: Vec<String> = decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
             // Comments and names of groups as well, and all of what is no address.
             let rest = header::outside_angles(&decode::unstructured(&field.value()));
             let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
@@ -375,7 +374,8 @@ const NAMING: &[&str] = &[
     "Mail-Followup-To",
 ];
 /// Parameters that say how a part is to be read, and the name, which is looked at by itself.
-const STRUCTURE: &[&str] = &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
+const STRUCTURE: &[&str] =
+    &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
 /// Documents that are written in ASCII.
 const DOCUMENTS: &[&[u8]] = &[b"{\\rtf", b"%PDF", b"%!PS"];
 /// `<!doctype` and a little more.
