@@ -215,8 +215,10 @@ enum Author {
     Foreign,
 }
 
-/// Who speaks: exactly one author, of the house, and nobody else than AUTH has proved. Foreign
-/// authors may pass untouched, but not in the name of somebody of the house, nor unnamed.
+/// Who speaks: exactly one author, of the house, and nobody else than AUTH has proved. Foreign authors
+/// may pass untouched where that is allowed; but a From field is easily written, so mail that comes out
+/// of the house in any other respect is the house's whatever stands there: a reverse-path of ours, none
+/// at all, an author of ours beside others.
 fn author(message: &Message, transaction: &Transaction, (admd, foreign_from): (&Admd, ForeignFrom)) -> Result<Author, Refusal> {
     let from = Named::by(message, "From");
     let of_the_house = |mailbox: &Mailbox| admd.is_internal(mailbox);
@@ -231,14 +233,12 @@ fn author(message: &Message, transaction: &Transaction, (admd, foreign_from): (&
     if from.is_one() && from.mailboxes.iter().all(of_the_house) {
         return Ok(Author::Ours);
     }
-    let submitted = transaction.envelope.reverse_path.mailbox().is_some_and(of_the_house);
-    let foreign = !from.mailboxes.iter().any(of_the_house) && (from.is_one() || !submitted);
+    let house = transaction.envelope.reverse_path.mailbox().is_none_or(of_the_house) || from.mailboxes.iter().any(of_the_house);
     match foreign_from {
-        ForeignFrom::Pass if foreign => Ok(Author::Foreign),
+        ForeignFrom::Pass if house => Ok(Author::Ours),
+        ForeignFrom::Pass => Ok(Author::Foreign),
         ForeignFrom::Reject if from.is_one() => Err(malformed(FORBIDDEN, "the From address is not of a domain that this gateway serves")),
-        ForeignFrom::Pass | ForeignFrom::Reject => {
-            Err(malformed(EnhancedStatus::new(5, 6, 0), "the message needs exactly one From field with one address"))
-        }
+        ForeignFrom::Reject => Err(malformed(EnhancedStatus::new(5, 6, 0), "the message needs exactly one From field with one address")),
     }
 }
 
@@ -389,20 +389,19 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_as_foreign_names_nobody_of_the_house() {
+    fn what_passes_as_foreign_has_nothing_of_the_house() {
         for (reverse_path, header, expect) in [
-            ("eve@elsewhere.example", "From: eve@elsewhere.example", Some(Author::Foreign)),
-            ("eve@elsewhere.example", "X: none", Some(Author::Foreign)),
-            ("", "From: mailer-daemon@elsewhere.example", Some(Author::Foreign)),
-            ("srs0=x=eve@example.org", "From: eve@elsewhere.example", Some(Author::Foreign)),
-            ("ann@example.org", "From: ann@example.org", Some(Author::Ours)),
-            ("eve@elsewhere.example", "From: ann@example.org", Some(Author::Ours)),
-            ("ann@example.org", "X: none", None),
-            ("ann@example.org", "From: eve@elsewhere.example\nFrom: eve@elsewhere.example", None),
-            ("eve@elsewhere.example", "From: ann@example.org, eve@elsewhere.example", None),
-            ("eve@elsewhere.example", "From: eve@elsewhere.example\nFrom: ann@example.org", None),
+            ("eve@elsewhere.example", "From: eve@elsewhere.example", Author::Foreign),
+            ("eve@elsewhere.example", "X: none", Author::Foreign),
+            ("", "From: mailer-daemon@elsewhere.example", Author::Ours),
+            ("srs0=x=eve@example.org", "From: eve@elsewhere.example", Author::Ours),
+            ("ann@example.org", "From: ann@example.org", Author::Ours),
+            ("eve@elsewhere.example", "From: ann@example.org", Author::Ours),
+            ("ann@example.org", "X: none", Author::Ours),
+            ("eve@elsewhere.example", "From: ann@example.org, eve@elsewhere.example", Author::Ours),
+            ("eve@elsewhere.example", "From: eve@elsewhere.example\nFrom: ann@example.org", Author::Ours),
         ] {
-            assert_eq!(speaks(ForeignFrom::Pass, (reverse_path, None), header), expect, "{reverse_path} {header}");
+            assert_eq!(speaks(ForeignFrom::Pass, (reverse_path, None), header), Some(expect), "{reverse_path} {header}");
         }
     }
 }

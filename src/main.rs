@@ -36,6 +36,8 @@ enum Command {
     Check,
     /// Say what policy would do with a message, and why.
     Explain(admin::explain::Arguments),
+    /// Bring the key-encryption key back from the recovery sheet.
+    Recover(admin::recover::Arguments),
     /// Look at what waits, and act on it.
     #[command(subcommand)]
     Queue(admin::queue::Verb),
@@ -83,6 +85,7 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Demo(arguments) => runtime.block_on(admin::demo::run(arguments, clock, out)),
         Command::Check => admin::check::run(path, out),
         Command::Explain(arguments) => admin::explain::run(arguments, path, clock.now(), out),
+        Command::Recover(arguments) => admin::recover::run(arguments, path, out),
         Command::Queue(verb) => runtime.block_on(admin::queue::run(verb, path, out)),
         Command::Reload => runtime.block_on(admin::queue::reload(path)),
         Command::User(verb) => admin::user::run(verb, path, out),

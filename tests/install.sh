@@ -21,7 +21,7 @@ packages() {
 python_peers() {
   local venv=target/peers
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-  "$venv/bin/python" -c 'import aiosmtpd, dkim' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiosmtpd==1.4.6' 'dkimpy==1.1.8' 'cryptography'
+  "$venv/bin/python" -c 'import aiosmtpd, dkim, nacl, cryptography' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiosmtpd==1.4.6' 'dkimpy[ed25519]==1.1.8' 'cryptography'
 }
 
 browser() {

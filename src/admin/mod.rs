@@ -5,7 +5,9 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod init;
+mod owner;
 pub mod queue;
+pub mod recover;
 pub mod serve;
 pub mod user;
 

@@ -82,13 +82,19 @@ fn show(entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
 }
 
 async fn ask(socket: &Path, request: &Request) -> Result<Answer, Failed> {
-    control::ask(socket, request).await.map_err(|error| Failed(format!("{}: {error}; is the gateway running?", socket.display())))
+    control::ask(socket, request).await.map_err(|error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "the queue is for the user that the gateway runs as: runuser -u waxseal -- waxseal …",
+            _ => "the running gateway is asked, and none answers: waxseal serve",
+        };
+        Failed(format!("{}: {error}\n    {help}", socket.display()))
+    })
 }
 
 fn settled(answer: Answer) -> Result<(), Failed> {
     match answer {
         Answer::Done | Answer::Entries { .. } => Ok(()),
-        Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry; `waxseal queue list` shows all"))),
+        Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry\n    `waxseal queue list` shows all"))),
         Answer::Trouble { because } => Err(Failed(because)),
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::Failed;
+use super::{Failed, owner};
 use crate::config::Configuration;
 use crate::crypto::password;
 use crate::mail::Mailbox;
@@ -35,6 +35,9 @@ pub fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Result<(),
     if name.is_empty() || name.contains([':', '\n', '#']) || name.chars().any(char::is_whitespace) {
         return Err(Failed(format!("\"{name}\": a name has no colon, no # and no white space")));
     }
+    if address.is_empty() && Mailbox::parse(name).is_err() {
+        return Err(Failed(format!("\"{name}\" is not an address and has none that it may send as\n    --address says which")));
+    }
     for text in address {
         Mailbox::parse(text).map_err(|bad| Failed(format!("\"{text}\": {bad}")))?;
     }
@@ -51,6 +54,7 @@ pub fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Result<(),
         .map_err(|error| Failed(format!("{}: {error}", path.display())))?;
     writeln!(users, "{name}:{hash}:{}", address.join(","))?;
     users.sync_all()?;
+    owner::like_its_folder(&path)?;
     writeln!(out, "{}: {name} may send", path.display())?;
     Ok(())
 }

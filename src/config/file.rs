@@ -30,7 +30,8 @@ impl<'a> File<'a> {
     pub fn parse(path: &'a Path, text: &'a str) -> Result<Self, Vec<Mistake>> {
         let root = DeTable::parse(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
-            vec![Mistake::at(path, text, offset, error.message().to_lowercase())]
+            let what = format!("not TOML: {}", quoted(&error.message().to_lowercase()).replace('\n', ", "));
+            vec![Mistake::at(path, text, offset, what)]
         })?;
         let mut file = Self { path, text, tables: BTreeMap::new(), mistakes: Vec::new() };
         for (name, value) in root.get_ref() {
@@ -53,21 +54,27 @@ impl<'a> File<'a> {
     /// The options of one table: each key by itself, so that every wrong one is told.
     pub fn fill<T: DeserializeOwned + Default>(&mut self, table: &str, known: &[Described]) -> T {
         let Some(found) = self.tables.get(table) else { return T::default() };
-        let known: Vec<&str> = known.iter().map(|option| option.key).collect();
+        let keys: Vec<&str> = known.iter().map(|option| option.key).collect();
         let mut good = String::new();
         let mut mistakes = Vec::new();
         for (key, at, span) in &found.keys {
-            if !known.contains(&key.as_str()) {
+            let Some(option) = known.iter().find(|option| option.key == key) else {
                 let mistake = Mistake::at(self.path, self.text, *at, format!("unknown option \"{key}\" in [{table}]"));
-                mistakes.push(mistake.help(advice(key, &known)));
+                mistakes.push(mistake.help(advice(key, &keys)));
                 continue;
-            }
-            let line = format!("{key} = {}\n", self.text.get(span.clone()).unwrap_or_default());
+            };
+            let value = self.text.get(span.clone()).unwrap_or_default();
+            let line = format!("{key} = {value}\n");
             match toml::from_str::<T>(&line) {
                 Ok(_) => good.push_str(&line),
                 Err(error) => {
-                    let what = format!("{key}: {}", plain(error.message()));
-                    mistakes.push(Mistake::at(self.path, self.text, span.start, what));
+                    let what = format!("{key} = {}: {}", shortened(value), expectation(error.message()));
+                    let mistake = Mistake::at(self.path, self.text, span.start, what);
+                    mistakes.push(if option.default.is_empty() {
+                        mistake
+                    } else {
+                        mistake.help(format!("default: {key} = {}", option.default))
+                    });
                 }
             }
         }
@@ -112,7 +119,43 @@ fn advice(word: &str, known: &[&str]) -> String {
     }
 }
 
-/// serde's words without its back-ticks.
-fn plain(message: &str) -> String {
+/// What should have stood there, in the words of who writes the file and not of who reads it.
+fn expectation(message: &str) -> String {
+    let Some((_, plain)) = EXPECTATIONS.iter().find(|(words, _)| message.contains(words)) else {
+        return match message.split_once("expected ") {
+            Some((_, expected)) => format!("expected {}", quoted(expected)),
+            None => quoted(message),
+        };
+    };
+    (*plain).to_owned()
+}
+
+/// Back-ticks are for readers of Markdown.
+fn quoted(message: &str) -> String {
     message.replace('`', "\"")
 }
+
+/// A value on one line, as far as it is needed to recognise it.
+fn shortened(value: &str) -> String {
+    let line: Vec<&str> = value.split_whitespace().collect();
+    let line = line.join(" ");
+    match line.char_indices().nth(VALUE_SHOWN) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+/// What the deserialisers say, and what it means.
+const EXPECTATIONS: [(&str, &str); 9] = [
+    ("expected a sequence", "expected a list in square brackets"),
+    ("expected a string", "expected text in quotes"),
+    ("expected path string", "expected a path in quotes"),
+    ("socket address", "expected an address with its port, as in \"127.0.0.1:25\" or \"[::]:25\""),
+    ("IP address", "expected networks, as in \"192.0.2.0/24\" or \"2001:db8::/32\""),
+    ("expected u", "expected a whole number from 0 up"),
+    ("expected i", "expected a whole number"),
+    ("expected a boolean", "expected true or false"),
+    ("string only", "expected one of its words in quotes"),
+];
+/// Characters.
+const VALUE_SHOWN: usize = 60;

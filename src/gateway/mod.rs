@@ -20,10 +20,11 @@ use crate::net::tls::Certificates;
 use crate::notice::Notices;
 use crate::policy::PolicySet;
 use crate::queue::{self, Queue};
-use crate::relay::{Relay, Stations};
+use crate::relay::{self, Relay, Stations};
 use crate::smtp::users::Users;
 use crate::transform::dkim::Signers;
 use crate::vault::Vault;
+use crate::web;
 
 pub mod control;
 mod failed;
@@ -61,6 +62,10 @@ pub fn check(configuration: &Configuration) -> Result<(), Failed> {
     mistakes.extend(Certificates::load(&configuration.path(&configuration.store.certs)).err().unwrap_or_default());
     mistakes.extend(Signers::load(&configuration.path(&configuration.store.dkim)).err());
     mistakes.extend(users(configuration).err().unwrap_or_default());
+    mistakes.extend(relay::check(&relay_options(configuration)));
+    let overrides = templates(configuration);
+    mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
+    mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
     if let Err(Failed(why)) = stores::ring(configuration) {
         mistakes.push(Mistake::whole(&configuration.path(&configuration.store.ring), why));
     }
@@ -76,9 +81,13 @@ impl Gateway {
         let certificates = Certificates::load(&configuration.path(&configuration.store.certs))?;
         let users = users(&configuration)?;
         let notices = Arc::new(Notices::new(brand.clone(), admd.clone(), templates(&configuration).as_deref())?);
-        let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots));
-        let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots };
+        let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
+        let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots.clone() };
         let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
+        stores::reconcile(&stores.spool_slots, queue.slots_in_use());
+        if stores.parcel_slots.places() <= RECONCILED {
+            stores::reconcile(&stores.parcel_slots, vault.slots_in_use());
+        }
         let stations = Stations { queue: queue.clone(), vault: vault.clone() };
         let relay = Arc::new(Relay::new(stations, &admd, &relay_options(&configuration), clock.clone())?);
         let channel = Arc::new(Channel::new(
@@ -153,6 +162,7 @@ pub fn policies(configuration: &Configuration) -> Result<PolicySet, Vec<Mistake>
         &configuration.admd,
         &configuration.policy,
     )
+    .map(|policies| policies.speaking(configuration.house.language))
 }
 
 fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
@@ -164,7 +174,7 @@ fn templates(configuration: &Configuration) -> Option<PathBuf> {
     configuration.house.templates.as_ref().map(|folder| configuration.path(folder))
 }
 
-fn relay_options(configuration: &Configuration) -> crate::relay::Options {
+fn relay_options(configuration: &Configuration) -> relay::Options {
     let mut options = configuration.relay.clone();
     options.roots = options.roots.map(|file| configuration.path(&file));
     options.password_file = options.password_file.map(|file| configuration.path(&file));
@@ -178,3 +188,6 @@ fn waker(relay: &Arc<Relay>) -> Arc<dyn Fn() + Send + Sync> {
 
 /// Attachments that are read at once: one for each core that is likely there.
 const WORKERS: usize = 2;
+/// A vault of so many slots is read through at the start to find those that nobody holds; in a larger
+/// one the 8 KiB that a crash costs are not worth the time.
+const RECONCILED: u32 = 32_768;

@@ -1,6 +1,7 @@
 //! From ready to drained: every listener and runner, each with an owner that waits for its end.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,10 @@ impl Gateway {
             mail.extend(take(&mut inherited, name, addresses)?.into_iter().map(|listener| (listener, start)));
         }
         let web = take(&mut inherited, "https", &[self.configuration.web.listen])?;
+        if let Some(name) = inherited.left().first() {
+            let what = format!("a socket named \"{name}\" was handed over, and nothing here answers on it");
+            return Err(Failed(format!("{what}\n    names for FileDescriptorName=: smtp, submission, smtps, https")));
+        }
         let path = self.configuration.control_socket();
         let control = control::listen(&path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
         Ok(Sockets { mail, web, control })
@@ -111,6 +116,8 @@ impl Gateway {
         };
         let app = web::App::new(self.channel.clone(), self.configuration.web.clone(), self.templates().as_deref())?;
         for listener in listeners {
+            let service = if tls.is_some() { "https" } else { "http" };
+            event::emit(&Event::Listening { service, address: listener.local_addr()? });
             tasks.spawn(web::serve(listener, tls.clone(), app.clone(), stop.clone().come()));
         }
         Ok(())
@@ -186,10 +193,23 @@ fn take(inherited: &mut Inherited, name: &str, addresses: &[SocketAddr]) -> Resu
     if !opened.is_empty() {
         return Ok(opened);
     }
-    addresses.iter().map(|address| listen::bind(*address).map_err(|error| Failed(format!("{address}: {error}")))).collect()
+    addresses.iter().map(|address| open(name, *address)).collect()
 }
 
-/// How long open sessions and attempts get after a stop; a little more than they take for themselves.
-const DRAIN: Duration = Duration::from_secs(35);
+fn open(name: &str, address: SocketAddr) -> Result<TcpListener, Failed> {
+    listen::bind(address).map_err(|error| {
+        let help = match error.kind() {
+            ErrorKind::AddrInUse => "another program listens there: `ss -ltnp` names it",
+            ErrorKind::PermissionDenied => "ports below 1024 are opened by systemd (systemd/) or need CAP_NET_BIND_SERVICE",
+            ErrorKind::AddrNotAvailable => "this machine has no such address",
+            _ => return Failed(format!("{name} on {address}: {error}")),
+        };
+        Failed(format!("{name} on {address}: {error}\n    {help}"))
+    })
+}
+
+/// How long open sessions and attempts get after a stop; a little more than they take for themselves,
+/// and less than the 30 s after which an operator loses patience.
+const DRAIN: Duration = Duration::from_secs(28);
 /// How often what is over is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);

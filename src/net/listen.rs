@@ -49,6 +49,21 @@ impl Inherited {
     }
 }
 
+impl Inherited {
+    /// Sockets that nobody asked for: whoever connects to one would wait for ever.
+    pub fn left(&mut self) -> Vec<String> {
+        let name = |index: usize| self.names.get(index).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| String::from("unnamed"));
+        let names: Vec<String> = (0..self.sockets.len()).map(name).collect();
+        let mut left = Vec::new();
+        for (index, name) in names.into_iter().enumerate() {
+            if !matches!(self.sockets.take_raw_fd(index), Ok(None)) {
+                left.push(name);
+            }
+        }
+        left
+    }
+}
+
 /// Connections that the system completes before we take them.
 const BACKLOG: u32 = 1_024;
 

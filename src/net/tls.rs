@@ -5,11 +5,9 @@
 //!
 //! RFC 8446, RFC 7817 (names of mail servers), RFC 7435 (opportunistic).
 
-use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -21,7 +19,6 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls_platform_verifier::Verifier;
 
-use crate::event::{Event, emit};
 use crate::mistake::Mistake;
 
 /// The certificates of `certs/<name>/{fullchain,privkey}.pem`, swapped under running listeners.
@@ -49,39 +46,6 @@ impl Certificates {
     pub fn reload(&self) -> Result<(), Vec<Mistake>> {
         self.serving.store(Arc::new(read_all(&self.directory)?));
         Ok(())
-    }
-
-    /// Looks at the files every two seconds until `stop`, and reloads when one of them has changed.
-    pub async fn watch(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
-        let mut stop = std::pin::pin!(stop);
-        let mut seen = Vec::new();
-        loop {
-            let (certificates, before) = (Arc::clone(&self), seen);
-            let look = tokio::task::spawn_blocking(move || certificates.look(before));
-            tokio::select! {
-                () = &mut stop => return,
-                looked = look => seen = looked.unwrap_or_default(),
-            }
-            tokio::select! {
-                () = &mut stop => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-        }
-    }
-
-    /// Reloads if the directory is not as it was; says how it is now.
-    fn look(&self, before: Vec<Stamp>) -> Vec<Stamp> {
-        let now = stamps(&self.directory);
-        if before != now && !before.is_empty() {
-            match self.reload() {
-                Ok(()) => emit(&Event::Upkeep { what: "certificate", result: "reloaded" }),
-                Err(mistakes) => emit(&Event::Trouble {
-                    place: "certificate",
-                    fault: &mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-                }),
-            }
-        }
-        now
     }
 }
 
@@ -221,30 +185,11 @@ fn check_mode(file: &Path) -> Result<(), Mistake> {
     if mode & 0o007 == 0 {
         return Ok(());
     }
-    Err(Mistake::whole(file, format!("readable by everyone (mode {mode:04o})")).help("chmod 640 and chgrp gateway"))
-}
-
-/// Everything by which a change of a file shows.
-type Stamp = (PathBuf, Option<std::time::SystemTime>, u64);
-
-fn stamps(directory: &Path) -> Vec<Stamp> {
-    let files = names(directory)
-        .unwrap_or_default()
-        .into_iter()
-        .flat_map(|name| ["fullchain.pem", "privkey.pem"].map(|file| directory.join(&name).join(file)));
-    files
-        .map(|file| {
-            let metadata = std::fs::metadata(&file).ok();
-            let length = metadata.as_ref().map_or(0, std::fs::Metadata::len);
-            (file, metadata.and_then(|metadata| metadata.modified().ok()), length)
-        })
-        .collect()
+    Err(Mistake::whole(file, format!("readable by everyone (mode {mode:04o})")).help("chmod 640 and chgrp to the group of the service"))
 }
 
 /// No older ones; RFC 8996.
 const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-/// A new certificate serves within five seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -276,7 +221,7 @@ mod tests {
         let file = directory.path().join("mail.example.org/privkey.pem");
         assert_eq!(
             mistakes[0].to_string(),
-            format!("{}: readable by everyone (mode 0644)\n    chmod 640 and chgrp gateway", file.display())
+            format!("{}: readable by everyone (mode 0644)\n    chmod 640 and chgrp to the group of the service", file.display())
         );
     }
 

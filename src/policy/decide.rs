@@ -52,14 +52,13 @@ pub fn decide(policies: &[&Match], options: &Options, facts: &Facts<'_>) -> Vec<
 
 /// The policies that match a recipient.
 pub fn matching<'m>(policies: &[&'m Match], facts: &Facts<'_>, recipient: &Mailbox) -> Vec<&'m Match> {
-    let report = automatic::is_report(facts);
-    let answer = automatic::is_automatic_answer(facts);
+    let (report, spared) = (automatic::is_report(facts), automatic::is_spared(facts));
     let applies = |policy: &&Match| {
         // Mail that stays in the house is left alone unless a policy says whom in it it means.
         let meant = !facts.admd.is_internal(recipient) || policy.when.names(recipient, facts);
-        // Nobody sees a link in an answer that no person sent; what is mandatory stays so.
-        let spared = report || (answer && policy.mode == Mode::Automatic && policy.asks.go != Some(Go::Reject));
-        meant && !spared && policy.when.holds(facts, recipient) != Truth::No
+        // Nobody sees a link in an answer that no person sent; what is mandatory or found stays so.
+        let waived = policy.when.found.is_none() && (report || (policy.mode == Mode::Automatic && policy.asks.go != Some(Go::Reject)));
+        meant && !(spared && waived) && policy.when.holds(facts, recipient) != Truth::No
     };
     let lifted = |policy: &&Match| policy.unless.iter().any(|exception| exception.holds(facts, recipient).lifts(exception, facts));
     policies.iter().copied().filter(applies).filter(|policy| !lifted(policy)).collect()
@@ -76,11 +75,11 @@ fn weigh(policies: &[&Match], options: &Options, facts: &Facts<'_>, recipient: &
             Mode::Automatic => weighed.default = weighed.default.stricter(demand),
         }
         weighed.go = weighed.go.max(policy.asks.go.unwrap_or(Go::Now));
-        let text = policy.reason(options.language.tag());
+        let text = policy.reason();
         weighed.because.push(Reason::Policy { name: policy.name.clone(), text, findings });
         weighed.because.extend(raised.into_iter().map(Reason::RaisedFor));
     }
-    if !facts.admd.is_internal(&recipient.forward_path) && !automatic::is_report(facts) {
+    if !facts.admd.is_internal(&recipient.forward_path) {
         weighed.supply(&matched, facts);
     }
     weighed
@@ -293,9 +292,17 @@ fn tags(wish: &super::Wish) -> String {
 }
 
 impl Match {
-    /// Its reason in a language, else in English, else in any.
-    pub fn reason(&self, language: &str) -> Option<String> {
+    /// Its reason in the preferred language, else in English, else in any.
+    pub fn reason(&self) -> Option<String> {
         let by = |tag: &str| self.reasons.iter().find(|(language, _)| language == tag);
-        by(language).or_else(|| by("")).or_else(|| by("en")).or_else(|| self.reasons.first()).map(|(_, text)| text.clone())
+        by("").or_else(|| by("en")).or_else(|| self.reasons.first()).map(|(_, text)| text.clone())
+    }
+
+    /// From now on its reason is the one in this language, where it has one.
+    pub fn prefer(&mut self, language: &str) {
+        if let Some(place) = self.reasons.iter().position(|(tag, _)| tag == language) {
+            let (_, text) = self.reasons.swap_remove(place);
+            self.reasons = vec![(String::new(), text)];
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::extract::Extractor;
 use crate::mail::{Admd, Envelope, Message, PartId, Recipient};
 use crate::mistake::Mistake;
 pub use crate::vault::Factor;
+use crate::words::Language;
 
 mod automatic;
 mod check;
@@ -21,6 +22,7 @@ mod condition;
 mod confusable;
 mod decide;
 mod explain;
+mod hidden;
 mod inspect;
 mod lexicon;
 mod load;
@@ -30,7 +32,6 @@ mod options;
 mod reader;
 mod recogniser;
 mod rule;
-mod sealed;
 mod supplied;
 mod trial;
 pub mod wish;
@@ -289,6 +290,13 @@ impl PolicySet {
         options: &Options,
     ) -> Result<Self, Vec<Mistake>> {
         load::load(&load::Files::sort(rules.to_vec(), policies.to_vec()), admd, options)
+    }
+
+    /// The same with the reasons of policies in this language, where they have one in it.
+    #[must_use]
+    pub fn speaking(mut self, language: Language) -> Self {
+        self.policies.iter_mut().for_each(|policy| policy.prefer(language.tag()));
+        self
     }
 
     /// Looks into every part once.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::words::Language;
-
 /// What happens when external recipients of one message would fare differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,8 +19,6 @@ crate::options! {
         default_days: u32 = 14,
         /// Days that a link lives at most; who asks for more gets this, and is told.
         max_days: u32 = 14,
-        /// Language of the reasons that policies give: `en` or `sv`.
-        language: Language = Language::English,
         /// When external recipients of one message would fare differently: `strictest` for all of them, or `split`.
         mixed: Mixed = Mixed::Strictest,
     }

@@ -144,6 +144,11 @@ fn down(misses: u32, trouble: &Trouble, now: Timestamp) -> State {
     State::Down { until: now.saturating_add(wait).unwrap_or(now), misses, said: trouble.said.clone() }
 }
 
+/// All that would stop a start.
+pub(super) fn check(options: &Options) -> Vec<Mistake> {
+    [parse(&options.next_hop).err(), security(options).err(), credentials(options).err()].into_iter().flatten().collect()
+}
+
 fn parse(next_hop: &str) -> Result<Hop, Mistake> {
     let hop = next_hop.rsplit_once(':').and_then(|(host, port)| {
         let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);

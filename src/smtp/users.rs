@@ -138,7 +138,9 @@ impl Users {
 }
 
 fn read(file: &Path) -> Result<HashMap<String, User>, Vec<Mistake>> {
-    let text = std::fs::read_to_string(file).map_err(|error| vec![Mistake::whole(file, format!("users file: {error}"))])?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        vec![Mistake::whole(file, format!("the users file cannot be read: {error}")).help("`waxseal user add` writes it")]
+    })?;
     let (mut known, mut mistakes, mut offset) = (HashMap::new(), Vec::new(), 0);
     for line in text.split_inclusive('\n') {
         let entry = line.trim();
@@ -150,7 +152,7 @@ fn read(file: &Path) -> Result<HashMap<String, User>, Vec<Mistake>> {
                         mistakes.push(at(format!("user \"{name}\" stands here twice")));
                     }
                 }
-                Err(what) => mistakes.push(at(what).help("a line is  name:hash:addresses  with a hash from `waxseal password`")),
+                Err(what) => mistakes.push(at(what).help("a line is  name:hash:addresses  as `waxseal user add` writes it")),
             }
         }
         offset += line.len();

@@ -37,7 +37,7 @@ impl RedbRecords {
                     File::open(folder)?.sync_all()?;
                 }
             }
-            builder().create(&path).map_err(|error| Fault(format!("{}: {error}", path.display())))
+            builder().create(&path).map_err(|error| refused(&path, &error))
         }))
     }
 
@@ -269,6 +269,14 @@ fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE);
     builder
+}
+
+fn refused(path: &Path, error: &redb::DatabaseError) -> Fault {
+    let shown = path.display();
+    if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+        return Fault(format!("{shown}: in use by another process\n    one gateway has one store: is it running already?"));
+    }
+    Fault(format!("{shown}: {error}"))
 }
 
 fn fault(error: impl std::fmt::Display) -> Fault {

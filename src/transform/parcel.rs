@@ -12,11 +12,11 @@ use std::io::{Cursor, Read};
 use bytes::{Buf, Bytes};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::mail::{Envelope, Header, Mailbox, Message, Part, decode};
+use crate::mail::{Envelope, Header, Mailbox, Message, Part, decode, sealed};
 use crate::policy::Wish;
 use crate::vault::{Access, Kind, NewItem, NewParcel, Role};
 
-use super::anatomy::{Anatomy, Nature, Road, is_calendar, is_signature, is_signed};
+use super::anatomy::{Anatomy, Nature, Road, is_calendar};
 use super::{Variant, header};
 
 /// The parcel of a variant; none when no author can be named.
@@ -131,7 +131,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn add(&mut self, anatomy: &Anatomy<'a>, part: &'a Part, parent: Option<&'a Part>) {
         let message = anatomy.message;
-        match anatomy.nature(part, parent) {
+        match anatomy.nature(part) {
             Nature::Text => self.append(Some(message.text(part)), None),
             Nature::Html => self.append(None, Some(message.text(part))),
             Nature::Picture => {
@@ -140,7 +140,7 @@ impl<'a> View<'a> {
                 self.items.push(item);
             }
             // Kept in the original, which the reader gets whole.
-            Nature::Apparatus if is_signature(part) && parent.is_some_and(is_signed) => {}
+            Nature::Apparatus if sealed::is_signature(message, part, parent) => {}
             Nature::Apparatus | Nature::File => {
                 self.items.push(file(message, part, self.files));
                 self.files += 1;

@@ -6,18 +6,24 @@ Prints one line for each claim; the first one that does not hold ends the walk.
 import argparse
 import email
 import email.policy
+import pathlib
+import random
 import re
 import shutil
 import smtplib
+import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from email.message import EmailMessage
 
 import dkim
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
-from gateway import Gateway, Postfix, workplace
+from gateway import Gateway, Postfix, free_port, workplace
 
 
 def claim(text, holds, detail=""):
@@ -144,13 +150,239 @@ def many(gateway, postfix, count):
     claim(f"dkimpy verifies {count} of {count} rewritten mails", good == count, str(good))
 
 
+def conversation(port):
+    """A raw client: send octets, read replies."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    read = connection.makefile("rb")
+
+    def replies(count):
+        codes = []
+        while len(codes) < count:
+            line = read.readline()
+            if not line:
+                break
+            if line[3:4] == b" ":
+                codes.append(line[:3].decode())
+        return codes
+
+    return connection, replies
+
+
+def pipelined(gateway, postfix):
+    before = len(postfix.mails())
+    connection, replies = conversation(gateway.smtp)
+    replies(1)
+    connection.sendall(b"EHLO client.example.org\r\n")
+    replies(1)
+    one = b"MAIL FROM:<emma@example.org>\r\nRCPT TO:<anders@example.org>\r\nRCPT TO:<bo@example.org>\r\nDATA\r\n"
+    connection.sendall(one)
+    codes = replies(4)
+    connection.sendall(b"From: emma@example.org\r\nSubject: one\r\n\r\n..dots\r\n.\r\n" + one)
+    codes += replies(5)
+    connection.sendall(b"From: emma@example.org\r\nSubject: two\r\n\r\ntext\r\n.\r\nQUIT\r\n")
+    codes += replies(2)
+    connection.close()
+    claim("a pipelined client is answered in order", codes == "250 250 250 354 250 250 250 250 354 250 221".split(), " ".join(codes))
+    arrived = postfix.wait_for(before + 4)[before:]
+    claim("and its dots are as they were", sum(raw.endswith(b"\n\n.dots\n") for raw in arrived) == 2)
+
+
+def eight_bits(gateway, postfix):
+    client = smtplib.SMTP("127.0.0.1", gateway.smtp)
+    client.ehlo("client.example.org")
+    for name, to, subject, options in (("8BITMIME", "anders@example.org", "soup", ["BODY=8BITMIME"]),
+                                       ("SMTPUTF8", "åsa@example.org", "soppa åäö", ["BODY=8BITMIME", "SMTPUTF8"])):
+        before = len(postfix.mails())
+        sent = (f"From: emma@example.org\r\nTo: {to}\r\nSubject: {subject}\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\n"
+                f"Message-ID: <{name}@example.org>\r\nMIME-Version: 1.0\r\n"
+                "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nBlåbärssoppa.\r\n").encode()
+        client.sendmail("emma@example.org", [to], sent, mail_options=options)
+        arrived = postfix.wait_for(before + 1)[-1]
+        claim(f"{name} mail arrives byte for byte", below_trace(arrived) == sent.replace(b"\r\n", b"\n"))
+    client.quit()
+
+
+def large(gateway, postfix):
+    client = smtplib.SMTP("127.0.0.1", gateway.smtp)
+    attachment = random.Random(1).randbytes(20 << 20)
+    for to in ("anders@example.org", "karin@mail.example"):
+        before = len(postfix.mails())
+        message = plain("emma@example.org", to, "large", "A film.\n")
+        message.add_attachment(attachment, maintype="video", subtype="mp4", filename="film.mp4")
+        sent = message.as_bytes()
+        client.sendmail("emma@example.org", [to], sent)
+        arrived = postfix.wait_for(before + 1)[-1]
+        if to.endswith("example.org"):
+            claim("20 MB inside arrive byte for byte", below_trace(arrived) == sent.replace(b"\r\n", b"\n"))
+        else:
+            claim("20 MB outside arrive as a link", len(arrived) < 50_000 and b"/m/" in arrived, f"{len(arrived)} octets")
+    client.quit()
+
+
+def success(gateway, postfix):
+    before = len(postfix.mails())
+    client = smtplib.SMTP("127.0.0.1", gateway.smtp)
+    client.ehlo("client.example.org")
+    message = plain("emma@example.org", "anders@example.org", "tell me").as_bytes()
+    client.sendmail("emma@example.org", ["anders@example.org"], message, mail_options=["ENVID=q-1", "RET=HDRS"], rcpt_options=["NOTIFY=SUCCESS"])
+    client.quit()
+    reports = [email.message_from_bytes(raw, policy=email.policy.default) for raw in postfix.wait_for(before + 2)[before:]]
+    report = next(mail for mail in reports if mail.get_content_type() == "multipart/report")
+    status = report.get_payload()[1].get_payload()
+    fields = {key.lower(): value for part in status for key, value in part.items()}
+    claim("NOTIFY=SUCCESS reaches the hop that delivers", fields.get("action") == "delivered", str(fields.get("action")))
+    claim("with ENVID", fields.get("original-envelope-id") == "q-1", str(fields.get("original-envelope-id")))
+
+
+def submission(gateway, postfix):
+    before = len(postfix.mails())
+    added = subprocess.run([gateway.program, "user", "add", "scanner", "--address", "scanner@example.org",
+                            "--config", str(gateway.directory / "waxseal.toml")], input="a long enough secret\n", capture_output=True, text=True)
+    claim("`user add` while the gateway runs", added.returncode == 0, added.stderr)
+    time.sleep(4)
+    base = ["swaks", "--server", f"127.0.0.1:{gateway.smtp}", "--tls", "--to", "karin@mail.example", "--ehlo", "client.example.org", "--auth-user", "scanner"]
+    for mechanism in ("PLAIN", "LOGIN"):
+        ran = subprocess.run([*base, "--from", "scanner@example.org", "--auth", mechanism, "--auth-password", "a long enough secret"], capture_output=True, text=True)
+        claim(f"swaks submits with AUTH {mechanism}", ran.returncode == 0, ran.stdout[-300:] if ran.returncode else "")
+    wrong = subprocess.run([*base, "--from", "scanner@example.org", "--auth", "PLAIN", "--auth-password", "a wrong secret"], capture_output=True, text=True)
+    claim("a wrong password is refused", wrong.returncode != 0 and "535 5.7.8" in wrong.stdout)
+    postfix.wait_for(before + 2)
+
+
+class Keeper:
+    """What an AUTH next hop took."""
+
+    def __init__(self):
+        self.taken = []
+
+    async def handle_DATA(self, server, session, envelope):
+        self.taken.append((session.authenticated, session.ssl is not None, envelope.rcpt_tos))
+        return "250 2.0.0 kept"
+
+
+def authority(place):
+    """A root of our own and a certificate for 127.0.0.1 below it."""
+    run = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=place)
+    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=Example Root", "-days", "9")
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "hop.key", "-out", "hop.csr", "-subj", "/CN=hop")
+    pathlib.Path(place, "hop.ext").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
+    run("x509", "-req", "-in", "hop.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-out", "hop.pem", "-days", "9", "-extfile", "hop.ext")
+
+
+def next_hop_with_auth(program, place):
+    authority(place)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(f"{place}/hop.pem", f"{place}/hop.key")
+    keeper, port = Keeper(), free_port()
+    right = lambda server, session, envelope, mechanism, data: AuthResult(success=(data.login, data.password) == (b"gateway", b"hop secret"))
+    controller = Controller(keeper, hostname="127.0.0.1", port=port, tls_context=tls, auth_required=True, auth_require_tls=True, require_starttls=True, authenticator=right)
+    gateway = Gateway(program, f"{place}/auth", f"127.0.0.1:{port}")
+    secret = gateway.directory / "keys/hop"
+    secret.write_text("hop secret\n")
+    secret.chmod(0o600)
+    config = gateway.directory / "waxseal.toml"
+    original = config.read_text()
+
+    def relay(lines):
+        config.write_text(original.replace("[relay]\n", f'[relay]\nusername = "gateway"\npassword_file = "keys/hop"\n{lines}\n'))
+
+    def send():
+        with smtplib.SMTP("127.0.0.1", gateway.smtp) as client:
+            client.sendmail("emma@example.org", ["anders@example.org"], plain("emma@example.org", "anders@example.org").as_bytes())
+
+    try:
+        relay('tls = "verified"')
+        gateway.start()
+        send()
+        waits = lambda words: until(lambda: words in (listed := gateway.run("queue", "list")).stdout and listed.stdout)
+        claim("mail waits while the next hop is down", bool(waits("1 in the queue")))
+        waits("4.4.1")
+        entry = gateway.run("queue", "list").stdout.split()[0]
+        shown = gateway.run("queue", "show", entry)
+        claim("`queue show` tells why", shown.returncode == 0 and "anders@example.org" in shown.stdout and "4.4.1" in shown.stdout, shown.stdout + shown.stderr)
+        controller.start()
+        time.sleep(6)
+        claim("`queue retry`", gateway.run("queue", "retry", entry).returncode == 0)
+        told = until(lambda: "certificate" in (said := gateway.run("queue", "show", entry).stdout) and said)
+        claim("a certificate that does not hold gets no mail and no password", bool(told) and not keeper.taken, told or gateway.run("queue", "show", entry).stdout)
+        dropped, again = gateway.run("queue", "drop", entry), gateway.run("queue", "drop", entry)
+        claim("`queue drop`, once", (dropped.returncode, again.returncode) == (0, 1) and "no such entry" in again.stderr, again.stderr)
+        gateway.stop()
+        for lines in ('tls = "required"', f'tls = "verified"\nroots = "{place}/root.pem"'):
+            relay(lines)
+            gateway.start()
+            before = len(keeper.taken)
+            send()
+            until(lambda: len(keeper.taken) > before)
+            claim(f"AUTH under TLS to the next hop, {lines.split(chr(10))[0]}", keeper.taken[before:] == [(True, True, ["anders@example.org"])], str(keeper.taken[before:]))
+            gateway.stop()
+    except BaseException:
+        sys.stderr.write(gateway.log()[-3000:])
+        raise
+    finally:
+        gateway.stop()
+        controller.stop()
+
+
+def until(holds, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if held := holds():
+            return held
+        time.sleep(0.2)
+    return None
+
+
+def behind_postfix(program, place):
+    """The example's own lines, with ports of ours and without what needs accounts."""
+    entry, back, gate = free_port(), free_port(), free_port()
+    example = pathlib.Path("examples/behind-postfix/master.cf").read_text()
+    for before, after in (("submission inet n - y", f"127.0.0.1:{entry} inet n - n"), (":10024", f":{gate}"), (":10025", f":{back}"),
+                          ("  -o smtpd_tls_security_level=encrypt\n", ""), ("  -o smtpd_sasl_auth_enable=yes\n", ""),
+                          ("permit_sasl_authenticated", "permit_mynetworks"), ("pickup unix n - y", "pickup unix n - n")):
+        assert before in example, before
+        example = example.replace(before, after)
+    postfix = Postfix(f"{place}/around", example).start()
+    gateway = Gateway(program, f"{place}/inside", f"127.0.0.1:{back}")
+    config = gateway.directory / "waxseal.toml"
+    config.write_text(config.read_text().replace(f"127.0.0.1:{gateway.smtp}", f"127.0.0.1:{gate}"))
+    gateway.smtp = gate
+    gateway.start()
+    try:
+        with smtplib.SMTP("127.0.0.1", entry) as client:
+            sent = plain("emma@example.org", "anders@example.org", "inside").as_bytes()
+            client.sendmail("emma@example.org", ["anders@example.org"], sent)
+            client.sendmail("emma@example.org", ["karin@mail.example"], plain("emma@example.org", "karin@mail.example", "outside", "pnr 850709-9805\n").as_bytes())
+        mails = postfix.wait_for(2)
+        time.sleep(2)
+        claim("behind Postfix: each mail comes back once", len(postfix.mails()) == 2)
+        inside = next(raw for raw in mails if b"\nSubject: inside" in raw)
+        outside = next(raw for raw in mails if b"\nSubject: inside" not in raw)
+        claim("behind Postfix: inside untouched", below_trace(inside) == sent.replace(b"\r\n", b"\n"))
+        claim("behind Postfix: outside a link", b"850709" not in outside and b"/m/" in outside)
+        with smtplib.SMTP("127.0.0.1", postfix.port) as client:
+            client.sendmail("stranger@elsewhere.example", ["anders@example.org"], plain("stranger@elsewhere.example", "anders@example.org", "incoming").as_bytes())
+        postfix.wait_for(3)
+        claim("behind Postfix: incoming mail does not pass the gateway", gateway.log().count('event="accepted"') == 2)
+    except BaseException:
+        sys.stderr.write(gateway.log()[-3000:])
+        raise
+    finally:
+        gateway.stop()
+        postfix.stop()
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--program", required=True)
     arguments = arguments.parse_args()
     place = workplace()
     postfix = Postfix(f"{place}/postfix").start()
-    gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{postfix.port}").start()
+    gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{postfix.port}")
+    config = gateway.directory / "waxseal.toml"
+    config.write_text(config.read_text().replace("[smtp]\n", '[smtp]\nusers_file = "users"\n'))
+    (gateway.directory / "users").touch(0o600)
+    gateway.start()
     try:
         untouched(gateway, postfix)
         swaks(gateway, postfix)
@@ -158,10 +390,17 @@ def main():
         certificate(gateway)
         report(gateway, postfix)
         relay_rights(gateway)
+        pipelined(gateway, postfix)
+        eight_bits(gateway, postfix)
+        large(gateway, postfix)
+        success(gateway, postfix)
+        submission(gateway, postfix)
         many(gateway, postfix, 100)
         listed = gateway.run("queue", "list")
         claim("the queue is empty", listed.stdout.strip() == "0 in the queue", listed.stdout + listed.stderr)
         claim("SIGTERM ends it in order", gateway.stop() == 0)
+        next_hop_with_auth(arguments.program, place)
+        behind_postfix(arguments.program, place)
     except BaseException:
         sys.stderr.write(gateway.log()[-4000:])
         raise

@@ -108,6 +108,7 @@ fn set_up(place: &Place, hop: u16, (smtp, web): (u16, u16)) -> Result<Configurat
         web: Some(format!("127.0.0.1:{web}")),
         base_url: Some(format!("http://127.0.0.1:{web}")),
         relay_network: Vec::new(),
+        store: None,
         yes: true,
     };
     init::run(&arguments, &mut std::io::sink())?;

@@ -51,6 +51,7 @@ impl House {
             web: Some(format!("127.0.0.1:{web}")),
             base_url: Some(format!("http://127.0.0.1:{web}")),
             relay_network: Vec::new(),
+            store: None,
             yes: true,
         };
         init::run(&arguments, &mut std::io::sink()).unwrap();
