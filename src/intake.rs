@@ -23,7 +23,7 @@ use crate::mail::{Admd, EnhancedStatus, Mailbox, Message, decode, trace};
 use crate::notice::{About, Notices};
 use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish};
 use crate::queue::{Queue, QueueId};
-use crate::smtp::{self, Receipt, Refusal, Transaction};
+use crate::smtp::{self, ForeignFrom, Receipt, Refusal, Transaction};
 use crate::store::{Fault, Write};
 use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
 use crate::vault::{Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
@@ -48,7 +48,7 @@ pub struct Parts {
     /// DKIM keys.
     pub signers: Signers,
     /// What is done with mail whose author is not of the house.
-    pub foreign_from: smtp::ForeignFrom,
+    pub foreign_from: ForeignFrom,
     /// Proves that a trace field is ours.
     pub loop_key: Key,
     /// Where to look for free room, and how many octets of it must stay.
@@ -106,7 +106,7 @@ impl Parts {
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
         self.refuse_loops(&message)?;
-        let author = self.author(&message, transaction)?;
+        let author = author(&message, transaction, (&self.admd, self.foreign_from))?;
         let (decisions, wish) = self.decide(author, &message, transaction)?;
         let plan = Plan::new(decisions);
         let (letters, go_live) = self.seal(&plan, &message, transaction)?;
@@ -125,37 +125,6 @@ impl Parts {
             return Err(malformed(EnhancedStatus::new(5, 4, 6), "routing loop: this message was here before"));
         }
         Ok(())
-    }
-
-    /// Who speaks: exactly one author, of the house, and nobody else than AUTH has proved. Foreign authors
-    /// may pass untouched where that is allowed; but a From field is easily written, so mail that comes out
-    /// of the house in any other respect is the house's whatever stands there: a reverse-path of ours, none
-    /// at all, an author of ours beside others.
-    fn author(&self, message: &Message, transaction: &Transaction) -> Result<Author, Refusal> {
-        let from = Named::by(message, "From");
-        let of_the_house = |mailbox: &Mailbox| self.admd.is_internal(mailbox);
-        if let Some(identity) = &transaction.peer.identity {
-            let sender = Named::by(message, "Sender");
-            let own = from.mailboxes.iter().chain(&sender.mailboxes).all(|mailbox| identity.may_send_as(mailbox));
-            return match from.is_one() && own && sender.malformed == 0 {
-                true => Ok(Author::Ours),
-                false => Err(malformed(FORBIDDEN, "From and Sender must be addresses of the authenticated user")),
-            };
-        }
-        if from.is_one() && from.mailboxes.iter().all(of_the_house) {
-            return Ok(Author::Ours);
-        }
-        let house = transaction.envelope.reverse_path.mailbox().is_none_or(of_the_house) || from.mailboxes.iter().any(of_the_house);
-        match self.foreign_from {
-            smtp::ForeignFrom::Pass if house => Ok(Author::Ours),
-            smtp::ForeignFrom::Pass => Ok(Author::Foreign),
-            smtp::ForeignFrom::Reject if from.is_one() => {
-                Err(malformed(FORBIDDEN, "the From address is not of a domain that this gateway serves"))
-            }
-            smtp::ForeignFrom::Reject => {
-                Err(malformed(EnhancedStatus::new(5, 6, 0), "the message needs exactly one From field with one address"))
-            }
-        }
     }
 
     fn decide(&self, author: Author, message: &Message, transaction: &Transaction) -> Result<(Vec<Decision>, Wish), Refusal> {
@@ -244,6 +213,33 @@ enum Author {
     Ours,
     /// Not of the house: relayed as it is, never rewritten, never signed.
     Foreign,
+}
+
+/// Who speaks: exactly one author, of the house, and nobody else than AUTH has proved. Foreign authors
+/// may pass untouched where that is allowed; but a From field is easily written, so mail that comes out
+/// of the house in any other respect is the house's whatever stands there: a reverse-path of ours, none
+/// at all, an author of ours beside others.
+fn author(message: &Message, transaction: &Transaction, (admd, foreign_from): (&Admd, ForeignFrom)) -> Result<Author, Refusal> {
+    let from = Named::by(message, "From");
+    let of_the_house = |mailbox: &Mailbox| admd.is_internal(mailbox);
+    if let Some(identity) = &transaction.peer.identity {
+        let sender = Named::by(message, "Sender");
+        let own = from.mailboxes.iter().chain(&sender.mailboxes).all(|mailbox| identity.may_send_as(mailbox));
+        return match from.is_one() && own && sender.malformed == 0 {
+            true => Ok(Author::Ours),
+            false => Err(malformed(FORBIDDEN, "From and Sender must be addresses of the authenticated user")),
+        };
+    }
+    if from.is_one() && from.mailboxes.iter().all(of_the_house) {
+        return Ok(Author::Ours);
+    }
+    let house = transaction.envelope.reverse_path.mailbox().is_none_or(of_the_house) || from.mailboxes.iter().any(of_the_house);
+    match foreign_from {
+        ForeignFrom::Pass if house => Ok(Author::Ours),
+        ForeignFrom::Pass => Ok(Author::Foreign),
+        ForeignFrom::Reject if from.is_one() => Err(malformed(FORBIDDEN, "the From address is not of a domain that this gateway serves")),
+        ForeignFrom::Reject => Err(malformed(EnhancedStatus::new(5, 6, 0), "the message needs exactly one From field with one address")),
+    }
 }
 
 /// Who is named in the address fields of one name.
@@ -340,3 +336,72 @@ const FORBIDDEN: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
 const TURNS: usize = 128;
 /// Shorter than clients wait for the reply to the dot.
 const TURN_WAIT: Duration = Duration::from_secs(240);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{BodyType, Domain, Envelope, Recipient, ReversePath, Utf8};
+    use crate::smtp::users::Identity;
+
+    fn mailbox(text: &str) -> Mailbox {
+        Mailbox::parse(text).unwrap()
+    }
+
+    /// What becomes of a message with this reverse-path and header; `user` is who AUTH proved.
+    fn speaks(foreign_from: ForeignFrom, (reverse_path, user): (&str, Option<&str>), header: &str) -> Option<Author> {
+        let domains = vec![Domain::parse("example.org").unwrap()];
+        let admd = Admd { domains, hostname: Domain::parse("gate.example.org").unwrap(), postmaster: mailbox("postmaster@example.org") };
+        let octets = bytes::Bytes::from(format!("{}\r\n\r\ntext\r\n", header.replace('\n', "\r\n")));
+        let message = Message::parse(octets.clone());
+        let envelope = Envelope {
+            reverse_path: Mailbox::parse(reverse_path).map_or(ReversePath::Null, ReversePath::Mailbox),
+            recipients: vec![Recipient::new(mailbox("bob@example.net"))],
+            ret: None,
+            envelope_id: None,
+            body: BodyType::SevenBit,
+            utf8: Utf8::No,
+        };
+        let identity = user.map(|user| Identity::new(user.to_owned(), vec![mailbox(user), mailbox("sales@example.org")]));
+        let peer = smtp::Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), helo: "client".into(), with: "ESMTP", identity };
+        let message_in = smtp::Received { bytes: octets, permit: None };
+        let transaction = Transaction { envelope, message: message_in, peer, at: jiff::Timestamp::UNIX_EPOCH };
+        author(&message, &transaction, (&admd, foreign_from)).ok()
+    }
+
+    #[test]
+    fn a_user_writes_in_the_own_name_whatever_passes_otherwise() {
+        let ann = ("ann@example.org", Some("ann@example.org"));
+        for (header, expect) in [
+            ("From: Ann <ann@example.org>", Some(Author::Ours)),
+            ("From: ANN@example.org\nSender: sales@example.org", Some(Author::Ours)),
+            ("From: sales@example.org", Some(Author::Ours)),
+            ("From: ceo@example.org", None),
+            ("From: ann@example.org\nSender: ceo@example.org", None),
+            ("From: ann@example.org\nFrom: ann@example.org", None),
+            ("From: eve@elsewhere.example", None),
+            ("X: none", None),
+        ] {
+            for foreign_from in [ForeignFrom::Reject, ForeignFrom::Pass] {
+                assert_eq!(speaks(foreign_from, ann, header), expect, "{foreign_from:?} {header}");
+                assert_eq!(speaks(foreign_from, ("", ann.1), header), expect, "null reverse-path, {foreign_from:?} {header}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_passes_as_foreign_has_nothing_of_the_house() {
+        for (reverse_path, header, expect) in [
+            ("eve@elsewhere.example", "From: eve@elsewhere.example", Author::Foreign),
+            ("eve@elsewhere.example", "X: none", Author::Foreign),
+            ("", "From: mailer-daemon@elsewhere.example", Author::Ours),
+            ("srs0=x=eve@example.org", "From: eve@elsewhere.example", Author::Ours),
+            ("ann@example.org", "From: ann@example.org", Author::Ours),
+            ("eve@elsewhere.example", "From: ann@example.org", Author::Ours),
+            ("ann@example.org", "X: none", Author::Ours),
+            ("eve@elsewhere.example", "From: ann@example.org, eve@elsewhere.example", Author::Ours),
+            ("eve@elsewhere.example", "From: eve@elsewhere.example\nFrom: ann@example.org", Author::Ours),
+        ] {
+            assert_eq!(speaks(ForeignFrom::Pass, (reverse_path, None), header), Some(expect), "{reverse_path} {header}");
+        }
+    }
+}

@@ -22,6 +22,8 @@ pub async fn run(arguments: &Arguments, path: &Path, clock: Clock) -> Result<(),
     if rustix::process::getuid().is_root() && !arguments.allow_root {
         return Err(Failed(String::from("running as root is refused; start it as a user of its own, or say --allow-root in a container")));
     }
+    // Keys are in this memory: no core of it is written, and nobody but root attaches to it.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(std::io::Error::from)?;
     let configuration = Configuration::read(path)?;
     start_log(&configuration.log);
     let mut terminate = signal(SignalKind::terminate())?;

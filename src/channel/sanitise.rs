@@ -18,8 +18,12 @@ pub struct Clean {
     pub blocked: usize,
 }
 
-/// The message's HTML, cleaned. `pictures` has a `data:` URI for each Content-ID.
+/// The message's HTML, cleaned. `pictures` has a `data:` URI for each Content-ID. What would cost too
+/// much to read is shown as its text.
 pub fn clean(html: &str, pictures: HashMap<String, String>) -> Clean {
+    if !is_bearable(html) {
+        return plain(&crate::extract::html::text(html));
+    }
     let blocked = Arc::new(AtomicUsize::new(0));
     let gallery = Gallery { pictures, room: AtomicUsize::new(SHOWN_MAX), blocked: Arc::clone(&blocked) };
     let mut builder = ammonia::Builder::empty();
@@ -42,6 +46,48 @@ pub fn clean(html: &str, pictures: HashMap<String, String>) -> Clean {
         });
     let html = builder.clean(html).to_string();
     Clean { html, blocked: blocked.load(Ordering::Relaxed) }
+}
+
+/// Whether reading the HTML costs about as much as it is long. A reader by the rules looks through all
+/// open elements at each tag, and opens every style that was not closed anew in each paragraph, up to
+/// three times where it was written three times alike: from little text, more elements than memory holds.
+fn is_bearable(html: &str) -> bool {
+    let (mut tags, mut styles, mut odd) = (0_usize, HashSet::new(), 0_usize);
+    for (at, _) in html.match_indices('<') {
+        tags += 1;
+        let start = html.as_bytes().get(at + 1..).unwrap_or_default();
+        let start = start.get(..STYLE_LOOK.min(start.len())).unwrap_or_default();
+        let name: Vec<u8> = start.iter().take(8).take_while(|octet| octet.is_ascii_alphabetic()).map(u8::to_ascii_lowercase).collect();
+        if STYLING.iter().any(|styling| styling.as_bytes() == name) {
+            match whole_tag(start, name.len()) {
+                Some(tag) => drop(styles.insert(tag)),
+                None => odd += 1,
+            }
+        }
+    }
+    tags <= TAGS_MAX && tags.saturating_mul(3 * (styles.len() + odd)) <= REOPENED_MAX
+}
+
+/// The tag up to its `>`, if every attribute is written as it is in books: then it can end nowhere else.
+fn whole_tag(text: &[u8], name: usize) -> Option<&[u8]> {
+    let mut at = name;
+    loop {
+        at += text.get(at..)?.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+        if text.get(at) == Some(&b'>') {
+            return text.get(..at);
+        }
+        let attribute = text.get(at..)?.iter().take_while(|octet| octet.is_ascii_alphanumeric() || **octet == b'-').count();
+        at += attribute;
+        if attribute == 0 || text.get(at) != Some(&b'=') {
+            return None;
+        }
+        at += 1;
+        let value = text.get(at..)?;
+        at += match value.first()? {
+            quote @ (b'"' | b'\'') => value.iter().skip(1).position(|octet| octet == quote)? + 2,
+            _ => value.iter().take_while(|octet| octet.is_ascii_alphanumeric() || b"#%.,+-".contains(octet)).count(),
+        };
+    }
 }
 
 /// The message's own pictures.
@@ -266,6 +312,14 @@ const TALL: [(&str, u32); 17] = [
     ("img", 8),
 ];
 const COLUMNS: u32 = 52;
+/// Elements that are opened anew; `a` is not among them, for a second one ends the first. HTML, §13.2.4.3.
+const STYLING: [&str; 13] = ["b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"];
+/// A longer tag counts as unlike all others.
+const STYLE_LOOK: usize = 256;
+/// A newsletter of a megabyte has thirty thousand.
+const TAGS_MAX: usize = 50_000;
+/// Elements that may come out of unclosed styles, at the very worst: about 1 GB, and rarely more than a thousandth of it.
+const REOPENED_MAX: usize = 8_000_000;
 /// Octets of `data:` URIs in one page: twice what the pictures of a message may have.
 const SHOWN_MAX: usize = 14 << 20;
 
@@ -275,6 +329,24 @@ mod tests {
 
     fn cleaned(html: &str) -> String {
         clean(html, HashMap::from([("logo@here".to_owned(), "data:image/png;base64,AAAA".to_owned())])).html
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_shown_as_its_text() {
+        let fonts: String = (0..1000).map(|number| format!("<font size={number}>")).collect();
+        let styled = format!("{fonts}{}", "<p>secret".repeat(50_000));
+        let quoted: String = (0..1000).map(|number| format!("<b a='\"' title=\">{number}\">")).collect();
+        for bomb in [styled, format!("{quoted}{}", "<p>secret".repeat(20_000)), format!("secret{}", "<div>".repeat(400_000))] {
+            let shown = cleaned(&bomb);
+            assert!(shown.contains("secret") && shown.len() < 2 * bomb.len(), "{} octets of {}", shown.len(), bomb.len());
+        }
+    }
+
+    #[test]
+    fn a_long_newsletter_is_shown_as_it_is() {
+        let row = "<tr><td style=\"padding:4px\"><font color=\"#333333\" size=2><b>News</b> <a href=\"https://a.example/1\">more</a></font></td></tr>";
+        let shown = cleaned(&format!("<table>{}</table>", row.repeat(2_000)));
+        assert_eq!(shown.matches("<b>News</b>").count(), 2_000);
     }
 
     #[test]

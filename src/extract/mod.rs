@@ -4,6 +4,9 @@
 //! `waxseal extract-worker`: a child with resource limits, no keys and no network, that gets one
 //! attachment on standard input and answers with bounded frames on standard output.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 mod archive;
@@ -80,15 +83,43 @@ impl Extractor {
 
     /// Text of one attachment. Blocks; never fails: what goes wrong is an [`Unread`].
     pub fn extract(&self, name: &str, media_type: &str, content: &Bytes) -> Extracted {
+        self.timed(name, media_type, content).0
+    }
+
+    /// The same, with the time that a worker took for it; waiting for one is not its fault.
+    fn timed(&self, name: &str, media_type: &str, content: &Bytes) -> (Extracted, Duration) {
         let short = |text: &str| text.chars().take(NAME_MAX).collect::<String>();
         let job = frame::Job { number: 0, name: short(name), declared: short(media_type).to_ascii_lowercase(), content: content.clone() };
         let kinds = kind::probe(&job.content, &job.name, &job.declared);
-        if kinds.iter().all(|kind| kind.is_plain()) { worker::read(&job) } else { self.pool.run(job) }
+        if kinds.iter().all(|kind| kind.is_plain()) { (worker::read(&job), Duration::ZERO) } else { self.pool.run(job) }
+    }
+
+    /// One message's files: together they get no more time than [`SITTING_MAX`], however many they are.
+    pub const fn sitting(&self) -> Sitting<'_> {
+        Sitting { extractor: self, spent: Cell::new(Duration::ZERO) }
     }
 
     /// Worker processes alive now.
     pub fn workers(&self) -> usize {
         self.pool.running()
+    }
+}
+
+/// The files of one message, one after the other.
+pub struct Sitting<'e> {
+    extractor: &'e Extractor,
+    spent: Cell<Duration>,
+}
+
+impl Sitting<'_> {
+    /// As [`Extractor::extract`], as long as there is time left for this message.
+    pub fn extract(&self, name: &str, media_type: &str, content: &Bytes) -> Extracted {
+        if self.spent.get() >= SITTING_MAX {
+            return pool::lost(Why::OverBudget);
+        }
+        let (found, took) = self.extractor.timed(name, media_type, content);
+        self.spent.set(self.spent.get().saturating_add(took));
+        found
     }
 }
 
@@ -99,3 +130,19 @@ pub fn worker() -> std::process::ExitCode {
 
 /// A name is a hint for the kind of text; nobody needs more of it.
 const NAME_MAX: usize = 1024;
+/// What all files of one message may take of a worker: twice its processor time, for a machine with other work.
+const SITTING_MAX: Duration = Duration::from_secs(40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_whose_time_is_spent_is_not_read_and_never_clean() {
+        let extractor = Extractor::new("/nonexistent".into(), 1);
+        let sitting = Sitting { extractor: &extractor, spent: Cell::new(SITTING_MAX) };
+        let unread = sitting.extract("a.txt", "text/plain", &Bytes::from("text")).unread;
+        assert_eq!(unread, [Unread { place: Vec::new(), why: Why::OverBudget }]);
+        assert!(extractor.sitting().extract("a.txt", "text/plain", &Bytes::from("text")).unread.is_empty());
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::frame::{self, Job};
 use super::{Extracted, Unread, Why};
@@ -34,15 +34,22 @@ impl Pool {
         Self { program, workers: workers.max(1), state: Mutex::default(), freed: Condvar::new(), number: AtomicU64::new(1) }
     }
 
-    /// Gives the job to a worker and waits for the answer. A worker that fails is gone, and its job counts as not read.
-    pub fn run(&self, job: Job) -> Extracted {
+    /// Gives the job to a worker and waits for the answer; says how long the worker had it. A worker
+    /// that fails is gone, and its job counts as not read.
+    pub fn run(&self, job: Job) -> (Extracted, Duration) {
         let job = Job { number: self.number.fetch_add(1, Ordering::Relaxed), ..job };
         let mut place = Place::take(self);
+        let began = Instant::now();
+        let found = self.serve(&mut place, &job);
+        (found, began.elapsed())
+    }
+
+    fn serve(&self, place: &mut Place<'_>, job: &Job) -> Extracted {
         let worker = match place.idle.take().map_or_else(|| Worker::start(&self.program), Ok) {
             Ok(worker) => worker,
             Err(_) => return lost(Why::Damaged),
         };
-        match worker.serve(&job) {
+        match worker.serve(job) {
             Ok((found, worker)) => {
                 if worker.jobs < JOBS_MAX {
                     self.lock().idle.push(worker);
@@ -173,7 +180,8 @@ impl Drop for Worker {
     }
 }
 
-fn lost(why: Why) -> Extracted {
+/// Nothing was read.
+pub fn lost(why: Why) -> Extracted {
     Extracted { unread: vec![Unread { place: Vec::new(), why }], ..Extracted::default() }
 }
 

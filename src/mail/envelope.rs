@@ -1,5 +1,7 @@
 //! What SMTP says about a message, apart from the message. RFC 5321 §2.3.1, RFC 3461.
 
+use bytes::Bytes;
+
 use super::{Mailbox, xtext};
 
 /// Where failure reports go. RFC 5321 §4.1.1.2.
@@ -37,6 +39,29 @@ pub struct Envelope {
     pub body: BodyType,
     /// Whether the client asked for SMTPUTF8. RFC 6531.
     pub utf8: Utf8,
+}
+
+impl Envelope {
+    /// Whether the message cannot be sent without SMTPUTF8: many clients ask for it always. RFC 6531 §3.4.
+    pub fn needs_utf8(&self, message: &[Bytes]) -> bool {
+        let sender = self.reverse_path.mailbox().is_some_and(Mailbox::needs_utf8);
+        let recipient = self.recipients.iter().any(|recipient| recipient.forward_path.needs_utf8());
+        self.utf8 == Utf8::Yes && (sender || recipient || !header_is_ascii(message))
+    }
+}
+
+fn header_is_ascii(message: &[Bytes]) -> bool {
+    let mut line_is_empty = true;
+    for octet in message.iter().flatten() {
+        match octet {
+            b'\n' if line_is_empty => return true,
+            b'\n' => line_is_empty = true,
+            b'\r' => {}
+            octet if !octet.is_ascii() => return false,
+            _ => line_is_empty = false,
+        }
+    }
+    true
 }
 
 /// One RCPT TO with its delivery-report wishes. RFC 3461 §4.1, §4.2.
@@ -159,6 +184,28 @@ const ORCPT_MAX: usize = 500;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn smtputf8_is_needed_for_addresses_and_headers_and_not_for_a_body() {
+        let mailbox = |text: &str| Mailbox::parse(text).unwrap();
+        for (asked, to, message, expect) in [
+            (Utf8::Yes, "a@example.net", "Subject: x\r\n\r\n\u{e5}\r\n", false),
+            (Utf8::Yes, "a@example.net", "Subject: \u{e5}\r\n\r\nx\r\n", true),
+            (Utf8::Yes, "\u{e5}@example.net", "Subject: x\r\n\r\nx\r\n", true),
+            (Utf8::No, "a@example.net", "Subject: \u{e5}\r\n\r\nx\r\n", false),
+        ] {
+            let envelope = Envelope {
+                reverse_path: ReversePath::Null,
+                recipients: vec![Recipient::new(mailbox(to))],
+                ret: None,
+                envelope_id: None,
+                body: BodyType::EightBitMime,
+                utf8: asked,
+            };
+            let (front, back) = message.split_at(9);
+            assert_eq!(envelope.needs_utf8(&[front.to_owned().into(), back.to_owned().into()]), expect, "{to} {message}");
+        }
+    }
 
     #[test]
     fn a_report_wish_hides_no_line_end() {

@@ -301,7 +301,8 @@ impl PolicySet {
 
     /// Looks into every part once.
     pub fn inspect(&self, message: &Message, extractor: &Extractor) -> Inspection {
-        inspect::inspect(&self.recogniser, message, &|name, media_type, content| extractor.extract(name, media_type, content))
+        let sitting = extractor.sitting();
+        inspect::inspect(&self.recogniser, message, &|name, media_type, content| sitting.extract(name, media_type, content))
     }
 
     /// One decision for each recipient of the envelope, in its order.

@@ -9,6 +9,7 @@ use super::spool::{FreshSlot, Spooled, lock};
 use super::{Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
 use crate::crypto::random;
 use crate::event::{Event, emit};
+use crate::mail::{Envelope, Utf8};
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
 
 /// A new entry whose octets are sealed: all that is missing is the commit.
@@ -116,6 +117,9 @@ impl Queue {
 
     fn seal(&self, new: NewEntry, slot: &FreshSlot, now: Timestamp) -> Result<Prepared, Fault> {
         let NewEntry { envelope, body, carries } = new;
+        // A next hop without SMTPUTF8 must not refuse what does not need it.
+        let utf8 = if envelope.needs_utf8(&body) { Utf8::Yes } else { Utf8::No };
+        let envelope = Envelope { utf8, ..envelope };
         let id = QueueId(u64::from_be_bytes(random::array()));
         let size = body.iter().map(|piece| piece.len() as u64).sum();
         let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;

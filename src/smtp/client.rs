@@ -240,7 +240,7 @@ impl Connection {
 
     /// Why this peer can never take this message, if that is known beforehand.
     fn cannot_carry(&self, envelope: &Envelope, body: &Body, size: u64) -> Option<Said> {
-        if envelope.utf8 == Utf8::Yes && !self.offered.utf8 && needs_utf8(envelope, body) {
+        if !self.offered.utf8 && body.needs_utf8(envelope) {
             return Some(Said::ours(5, 6, 7, "the next hop takes no addresses or headers beyond ASCII (SMTPUTF8)"));
         }
         if !self.offered.eight_bit && body.has_eight_bit() {
@@ -464,6 +464,14 @@ impl Body {
         }
     }
 
+    /// Whether it cannot be sent without SMTPUTF8. What is not read yet was asked when it was kept.
+    fn needs_utf8(&self, envelope: &Envelope) -> bool {
+        match self {
+            Self::Memory(pieces) => envelope.needs_utf8(pieces),
+            Self::Stream(_) => envelope.utf8 == Utf8::Yes,
+        }
+    }
+
     /// Whether it holds octets beyond ASCII, as far as that is known before it is read.
     fn has_eight_bit(&self) -> bool {
         match self {
@@ -471,31 +479,6 @@ impl Body {
             Self::Stream(_) => false,
         }
     }
-}
-
-/// Whether anything in the message needs SMTPUTF8: many clients ask for it always. RFC 6531 §3.4.
-fn needs_utf8(envelope: &Envelope, body: &Body) -> bool {
-    let sender = envelope.reverse_path.mailbox().is_some_and(|mailbox| mailbox.needs_utf8());
-    let recipient = envelope.recipients.iter().any(|recipient| recipient.forward_path.needs_utf8());
-    let header = match body {
-        Body::Memory(pieces) => !header_is_ascii(pieces),
-        Body::Stream(_) => true,
-    };
-    sender || recipient || header
-}
-
-fn header_is_ascii(pieces: &[Bytes]) -> bool {
-    let mut line_is_empty = true;
-    for octet in pieces.iter().flatten() {
-        match octet {
-            b'\n' if line_is_empty => return true,
-            b'\n' => line_is_empty = true,
-            b'\r' => {}
-            octet if !octet.is_ascii() => return false,
-            _ => line_is_empty = false,
-        }
-    }
-    true
 }
 
 /// MAIL, with those parameters that the peer offered to take.

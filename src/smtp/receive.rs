@@ -13,7 +13,7 @@ use super::reception::{Draft, NoRoom};
 use super::reply::{self, Fixed, Reply, fixed};
 use super::server::{Hangup, Pace, Server, Stream};
 use super::wire::Wire;
-use super::{Intake, Peer, Received, Refusal, Transaction};
+use super::{Intake, Peer, Received, Transaction};
 use crate::event::{Event, emit};
 use crate::mail::Envelope;
 
@@ -43,18 +43,17 @@ pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut
 
 /// Hands a complete message on. The 250 needs a receipt: nothing else can say it.
 pub(super) async fn settle<I: Intake>(server: &Server<I>, envelope: Envelope, message: Received, peer: Peer) -> Reply {
-    if hops(&message.bytes) > HOPS_MAX {
+    let header = header(&message.bytes);
+    if header.len() > HEADER_MAX {
+        return refuse(fixed::HEADER_TOO_LONG);
+    }
+    if hops(header) > HOPS_MAX {
         return refuse(fixed::TOO_MANY_HOPS);
     }
     let at = server.clock.now();
     match server.intake.accept(Transaction { envelope, message, peer, at }).await {
         Ok(receipt) => reply::accepted(&receipt),
-        Err(refusal) => {
-            if let Refusal::Unavailable(fault) = &refusal {
-                emit(&Event::Trouble { place: "intake", fault: &fault.0 });
-            }
-            Reply::from(&refusal)
-        }
+        Err(refusal) => Reply::from(&refusal),
     }
 }
 
@@ -139,24 +138,23 @@ fn refuse(reply: Fixed) -> Reply {
     reply
 }
 
+/// Everything before the first empty line.
+fn header(message: &[u8]) -> &[u8] {
+    let end = if message.starts_with(b"\r\n") { Some(0) } else { memchr::memmem::find(message, b"\r\n\r\n").map(|at| at + 2) };
+    message.get(..end.unwrap_or(message.len())).unwrap_or_default()
+}
+
 /// How many Received fields the header has. RFC 5321 §6.3.
-fn hops(message: &[u8]) -> usize {
-    let mut hops = 0;
-    let mut rest = message;
-    while let Some(end) = memchr::memchr(b'\n', rest) {
-        let (line, after) = rest.split_at(end + 1);
-        if line == b"\r\n" {
-            break;
-        }
-        hops += usize::from(line.get(..RECEIVED.len()).is_some_and(|name| name.eq_ignore_ascii_case(RECEIVED)));
-        rest = after;
-    }
-    hops
+fn hops(header: &[u8]) -> usize {
+    let is_trace = |line: &&[u8]| line.get(..RECEIVED.len()).is_some_and(|name| name.eq_ignore_ascii_case(RECEIVED));
+    header.split_inclusive(|&octet| octet == b'\n').filter(is_trace).count()
 }
 
 const RECEIVED: &[u8] = b"Received:";
 /// A path with more hops than this goes round in circles.
 const HOPS_MAX: usize = 30;
+/// Four times what counts as ambiguous; what reads a header need not be ready for a hundred MiB of it.
+const HEADER_MAX: usize = 1_024 * 1_024;
 const KIB: u64 = 1_024;
 /// While a message comes in.
 const DATA_BUFFER: usize = 64 * 1_024;
@@ -172,7 +170,7 @@ mod tests {
             ("\r\nReceived: body\r\n", 0),
             ("", 0),
         ] {
-            assert_eq!(hops(message.as_bytes()), expect, "{message:?}");
+            assert_eq!(hops(header(message.as_bytes())), expect, "{message:?}");
         }
     }
 }

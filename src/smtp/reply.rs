@@ -223,6 +223,8 @@ pub mod fixed {
         BARE_NEWLINE = 554 (5, 6, 0) "the message holds a CR, LF or NUL outside of CRLF";
         /// A text line over the limit. RFC 5321 §4.5.3.1.6.
         TEXT_LINE_TOO_LONG = 554 (5, 6, 0) "the message holds a line longer than 998 octets";
+        /// A header that nobody writes.
+        HEADER_TOO_LONG = 554 (5, 6, 0) "the header of the message is too long";
         /// More Received fields than a path has hops. RFC 5321 §6.3.
         TOO_MANY_HOPS = 554 (5, 4, 6) "too many hops, this message goes round in circles";
         /// Input where the client must wait for us. RFC 2920 §3.1, RFC 3207 §4.2.

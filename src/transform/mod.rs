@@ -172,7 +172,8 @@ fn passed(message: &Message, frame: &Frame<'_>) -> Result<Vec<Bytes>, Unwritable
         Edit { frame, subject: frame.wish.subject.as_deref(), subject_text: Visible::Yes, body: Body::Same, scope: Scope::Everything };
     let written = header::write(message, &edit);
     if written.changed.is_empty() {
-        return Ok(vec![frame.received.raw().clone(), message.bytes().clone()]);
+        // One piece, unless a blind copy stands where the scanner does not look any more.
+        return Ok(std::iter::once(frame.received.raw().clone()).chain(header::without_bcc(message.bytes())).collect());
     }
     Ok(finished(written.fields, vec![header::rest(message)?], message, frame))
 }

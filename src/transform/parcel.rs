@@ -276,6 +276,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn recipients_are_shown_once_and_a_hundred_thousand_do_not_stop_us() {
+        let many: String = (0..100_000).map(|number| format!("a{number}@example.net, ")).collect();
+        let message =
+            Message::parse(Bytes::from(format!("To: b@example.net, a@example.net\r\nCc: b@example.net\r\nTo: {many}x@x.example\r\n\r\n")));
+        let shown = visible(message.header());
+        let first: Vec<String> = shown.iter().take(3).map(ToString::to_string).collect();
+        assert_eq!((first.join(" ").as_str(), shown.len()), ("b@example.net a@example.net a0@example.net", VISIBLE_MAX));
+    }
+
+    #[test]
     fn a_rope_reads_as_one() {
         let mut read = Vec::new();
         Rope([Bytes::from("ab"), Bytes::new(), Bytes::from("cd")].into()).read_to_end(&mut read).unwrap();

@@ -14,6 +14,7 @@ use super::parcel::ParcelId;
 use super::record::{self, Lies, Stage, StoredParcel, StoredState, Tombstone};
 use super::{PENDING_FOR, SHRED_AFTER, Swept, Vault};
 use crate::crypto::LinkId;
+use crate::event::{Event, emit};
 use crate::store::{BlobId, Check, Conflict, Fault, SlotNo, Write};
 
 impl Vault {
@@ -29,7 +30,9 @@ impl Vault {
             if due.is_empty() {
                 break;
             }
-            self.sweep_batch(due, now, &mut swept)?;
+            if self.sweep_batch(due, now, &mut swept)? == Progress::None {
+                break;
+            }
         }
         self.forget(now)?;
         swept.blobs = self.sweep_blobs(now)?;
@@ -56,15 +59,17 @@ impl Vault {
         }
     }
 
-    fn sweep_batch(&self, due: Vec<Due>, now: Timestamp, swept: &mut Swept) -> Result<(), Fault> {
+    /// A parcel whose records do not open is left where it is: it must not keep the others alive.
+    fn sweep_batch(&self, due: Vec<Due>, now: Timestamp, swept: &mut Swept) -> Result<Progress, Fault> {
         let mut stale = Vec::new();
         let mut over = Vec::new();
         let mut seen = BTreeSet::new();
         for (key, id) in due {
-            match self.end(ParcelId(id), now)? {
+            match self.end(ParcelId(id), now) {
                 // A parcel may be due twice, for its block and for its end.
-                Some(end) if seen.insert(id) => over.push((key, ParcelId(id), end)),
-                Some(_) | None => stale.push(Write::Delete(key)),
+                Ok(Some(end)) if seen.insert(id) => over.push((key, ParcelId(id), end)),
+                Ok(Some(_) | None) => stale.push(Write::Delete(key)),
+                Err(fault) => emit(&Event::Trouble { place: "sweep", fault: &fault.0 }),
             }
         }
         let over = self.doom(over, now)?;
@@ -83,9 +88,13 @@ impl Vault {
                 End::Expired | End::Blocked => swept.expired += 1,
             }
         }
+        if writes.is_empty() {
+            return Ok(Progress::None);
+        }
         self.slots.shred(&slots)?;
         self.records.commit(vec![], writes).map_err(record::fault)?;
-        blobs.into_iter().try_for_each(|blob| self.blobs.delete(blob))
+        blobs.into_iter().try_for_each(|blob| self.blobs.delete(blob))?;
+        Ok(Progress::Some)
     }
 
     /// Why a parcel's time is over; `None` when it is not, or when it is gone.
@@ -194,6 +203,13 @@ impl Vault {
         }
         Ok(removed)
     }
+}
+
+/// Whether a batch took anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Some,
+    None,
 }
 
 /// A key in the order of time, and the id that it speaks of.

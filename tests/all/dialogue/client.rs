@@ -198,7 +198,7 @@ async fn our_client_and_our_server_understand_each_other() {
     let mut connection = Connection::open(&hop, &hello(), &security, Some(&credentials("swordfish"))).await.unwrap();
     assert!(connection.is_secure() && connection.carries_dsn());
     let line = b".line of a large message that is streamed in pieces\r\n";
-    let message: Vec<u8> = line.repeat(50_000);
+    let message: Vec<u8> = [b"\r\n".as_slice(), &line.repeat(50_000)].concat();
     let reader = std::io::Cursor::new(message.clone());
     let answers = connection.send(&envelope(&["b@x.example"]), Body::Stream(Box::new(reader)), message.len() as u64).await.unwrap();
     assert_eq!(brief(&answers), ["accepted relayed"]);

@@ -58,7 +58,7 @@ async fn a_large_message_arrives_whole_and_leaves_nothing_on_disk() {
     for line in ["EHLO client.example", "MAIL FROM:<ann@example.org> SIZE=8000000", "RCPT TO:<bob@elsewhere.example>", "DATA"] {
         ask(&mut stream, line).await;
     }
-    let message: String = (0..100_000).map(|line| format!("{line:0>76}\r\n")).collect();
+    let message: String = std::iter::once("\r\n".to_owned()).chain((0..100_000).map(|line| format!("{line:0>76}\r\n"))).collect();
     stream.write_all(message.as_bytes()).await.unwrap();
     assert!(ask(&mut stream, ".").await.starts_with("250 2.6.0"));
     assert!(gate.taken.lock().unwrap()[0].octets == message.as_bytes());

@@ -109,9 +109,14 @@ impl House {
 
     /// The same with octets as they are.
     pub fn send_octets(&self, from: &str, to: &[&str], message: &[u8]) -> String {
+        self.transact(&format!("MAIL FROM:<{from}>"), to, message)
+    }
+
+    /// The same with the whole MAIL line.
+    pub fn transact(&self, mail: &str, to: &[&str], message: &[u8]) -> String {
         let mut client = Client::connect(self.smtp);
         client.ask("EHLO client.example.org");
-        let said = client.ask(&format!("MAIL FROM:<{from}>"));
+        let said = client.ask(mail);
         if !said.starts_with("250") {
             return said;
         }

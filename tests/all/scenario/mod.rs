@@ -2,6 +2,7 @@
 
 mod house;
 
+mod doubts;
 mod loops;
 mod mixed;
 mod reload;

@@ -12,7 +12,7 @@ use waxseal::secret::Secret;
 use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
-use waxseal::store::{Blobs, SealedRecords};
+use waxseal::store::{Blobs, SealedRecords, Write};
 use waxseal::vault::{Access, Denied, Factor, Grant, ItemId, Kind, NewItem, NewParcel, Role, Sealed, State, Vault};
 
 /// A vault on a disk of its own.
@@ -250,6 +250,18 @@ fn a_clock_set_back_revives_nothing_even_after_a_restart() {
     drop(first);
     let second = house(folder.path(), &ring);
     assert_eq!(denied(second.vault.admit(&sealed.links[0].secret, start())), Denied::Expired);
+}
+
+#[test]
+fn a_damaged_parcel_does_not_keep_the_others_alive() {
+    with_house(|house| {
+        let damaged = live(house, parcel(b"body", b"file", None), start());
+        let fine = live(house, parcel(b"body", b"file", None), start());
+        let state = [b"vs/".as_slice(), &damaged.parcel.0].concat();
+        house.records.commit(vec![], vec![Write::Put(state, b"damaged".to_vec())]).unwrap();
+        assert_eq!(house.vault.sweep(hours(14 * 24)).unwrap().expired, 1);
+        assert_eq!(denied(house.vault.admit(&fine.links[0].secret, hours(14 * 24))), Denied::Expired);
+    });
 }
 
 #[test]
