@@ -279,6 +279,7 @@ fn read_one_found(page: &mut Page<'_>, (text, at): (&str, usize), known: &Known<
 fn read_reasons(page: &mut Page<'_>, value: &Value<'_>) -> Vec<(String, String)> {
     match value.get_ref() {
         DeValue::Table(table) => {
+            table.keys().for_each(|key| page.language("reason", key.get_ref(), key.span().start));
             table.iter().filter_map(|(language, text)| Some((language.get_ref().to_string(), page.text("reason", text)?))).collect()
         }
         DeValue::String(text) => vec![(String::new(), text.to_string())],

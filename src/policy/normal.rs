@@ -171,7 +171,7 @@ pub fn rejoined(text: &str) -> String {
 }
 
 /// Characters that stand one by one, as in the boxes of a form: `8 5 0 7 0 9 - 9 8 0 5`; and groups of
-/// digits with a hyphen between blanks.
+/// digits with a blank beside the hyphen.
 fn spelled_out(text: &str, joined: &mut String) {
     let mut run = String::new();
     let mut before = ["", ""];
@@ -187,13 +187,23 @@ fn spelled_out(text: &str, joined: &mut String) {
                 run.clear();
             }
         }
-        let [left, hyphen] = before;
-        let digits = |text: &str| !text.is_empty() && text.len() <= TOKEN_MAX && text.chars().all(char::is_numeric);
-        if matches!(hyphen, "-" | "\u{2010}" | "\u{2011}" | "\u{2013}") && digits(left) && digits(token) {
-            joined.extend([left, "-", token, "\n"]);
+        let [first, second] = before;
+        let apart = if is_hyphen(second) { Some((first, token)) } else { None };
+        let ends = second.strip_suffix('-').map(|left| (left, token));
+        let begins = token.strip_prefix('-').map(|right| (second, right));
+        for (left, right) in apart.into_iter().chain(ends).chain(begins).filter(|(left, right)| is_number(left) && is_number(right)) {
+            joined.extend([left, "-", right, "\n"]);
         }
-        before = [hyphen, token];
+        before = [second, token];
     }
+}
+
+fn is_hyphen(token: &str) -> bool {
+    matches!(token, "-" | "\u{2010}" | "\u{2011}" | "\u{2013}")
+}
+
+fn is_number(token: &str) -> bool {
+    !token.is_empty() && token.len() <= TOKEN_MAX && token.chars().all(char::is_numeric)
 }
 
 /// What stands before a line break, without the hyphen that announces it.

@@ -114,6 +114,24 @@ impl<'p> Page<'p> {
         number
     }
 
+    /// A whole number from one on.
+    pub fn counting(&mut self, key: &str, value: &Value<'_>) -> Option<u32> {
+        let number = value.get_ref().as_integer().and_then(|n| u32::from_str_radix(&n.as_str().replace('_', ""), n.radix()).ok());
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            self.expected(key, "a whole number from 1 on", value);
+        }
+        number
+    }
+
+    /// A key that is to be the tag of a language. RFC 5646.
+    pub fn language(&mut self, key: &str, tag: &str, at: usize) {
+        let primary = tag.split('-').next().unwrap_or_default();
+        if !(matches!(primary.len(), 2..=3) && primary.bytes().all(|octet| octet.is_ascii_lowercase())) {
+            self.advise(at, format!("{key}.{tag}: not the tag of a language"), format!("two or three small letters: {key}.en"));
+        }
+    }
+
     /// A number between nought and one.
     pub fn share(&mut self, key: &str, value: &Value<'_>) -> Option<f64> {
         let text = match value.get_ref() {
