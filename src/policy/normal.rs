@@ -280,6 +280,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn controls_part_nothing_and_white_space_does() {
+        assert_eq!(Normal::of("8\u{1}5\u{7f}0\u{0}7\u{85}x\u{9f}y\ta").text, "8507 xy a");
+    }
+
+    #[test]
+    fn what_is_spelled_out_is_put_together() {
+        for (text, expect) in [
+            ("no 8 5 0 7 0 9 - 9 8 0 5 there", "850709-9805\n"),
+            ("8\n5\n0|7 | 0\t9 9 8 0 5", "8507099805"),
+            ("850709 - 9805", "850709-9805\n"),
+            ("850709- 9805", "850709-9805\n"),
+            ("850709 -9805", "850709-9805\n"),
+        ] {
+            assert!(rejoined(text).contains(expect), "{text}: {:?}", rejoined(text));
+        }
+        for text in ["won 3 - 2 at home", "a b c d e f", "room 4711 at 10"] {
+            assert!(!rejoined(text).contains("abc") && !rejoined(text).contains("471110"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_reads_alike_is_spelled_alike() {
         for (text, expect) in [
             ("Medical  RECORD", "medical record"),

@@ -97,6 +97,10 @@ impl<'p> Page<'p> {
     pub fn texts(&mut self, key: &str, value: &Value<'_>) -> Vec<(String, usize)> {
         match value.get_ref() {
             DeValue::String(text) => vec![(text.to_string(), value.span().start)],
+            DeValue::Array(list) if list.is_empty() => {
+                self.advise(value.span().start, format!("{key}: an empty list"), "list something, or take the key away");
+                Vec::new()
+            }
             DeValue::Array(list) => list.iter().filter_map(|one| Some((self.text(key, one)?, one.span().start))).collect(),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Table(_) => {
                 self.expected(key, "text in quotes, or a list of such", value);

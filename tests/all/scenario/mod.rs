@@ -2,6 +2,7 @@
 
 mod house;
 
+mod foreign;
 mod loops;
 mod mixed;
 mod reload;
