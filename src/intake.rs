@@ -123,9 +123,8 @@ impl Parts {
         let ours = addresses.mailboxes.first().is_some_and(|(_, mailbox)| self.admd.is_internal(mailbox));
         let single = from.len() == 1 && addresses.mailboxes.len() == 1 && addresses.malformed == 0;
         let reverse_path = transaction.envelope.reverse_path.mailbox();
-        let any_of_ours = |field: &&HeaderField| {
-            decode::addresses(&field.value()).mailboxes.iter().any(|(_, mailbox)| self.admd.is_internal(mailbox))
-        };
+        let any_of_ours =
+            |field: &&HeaderField| decode::addresses(&field.value()).mailboxes.iter().any(|(_, mailbox)| self.admd.is_internal(mailbox));
         let house = reverse_path.is_none_or(|sender| self.admd.is_internal(sender))
             || transaction.peer.authcid.is_some()
             || from.iter().any(any_of_ours);

@@ -229,8 +229,10 @@ const STRANGE_SHARE: usize = 10;
 /// 63 octets and some check characters.
 const LINE_MAX: usize = 90;
 /// How other writers begin.
-const UNREADABLE: [(&str, &str); 2] =
-    [("=ybegin ", "a file in yEnc stands in the text"), ("(This file must be converted with BinHex", "a file in BinHex stands in the text")];
+const UNREADABLE: [(&str, &str); 2] = [
+    ("=ybegin ", "a file in yEnc stands in the text"),
+    ("(This file must be converted with BinHex", "a file in BinHex stands in the text"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,8 @@ pub type ReadFile<'r> = &'r dyn Fn(&str, &str, &Bytes) -> Extracted;
 pub enum Seen {
     /// Text, and where it stands.
     Text(Place, String),
+    /// Text of a header field, and the name of the field.
+    Field(String, String),
     /// A file.
     File(Attachment),
     /// A built-in finding, and why.
@@ -52,18 +54,17 @@ fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
         if field.is("Subject") {
             tell(Seen::Text(Place::Subject, decode::unstructured(&field.value())));
         } else if NAMING.iter().any(|name| field.is(name)) {
-            let names: Vec<String> =
-                decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
+            let names: Vec<String> = decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
             // Comments and names of groups as well, and all of what is no address.
             let rest = header::outside_angles(&decode::unstructured(&field.value()));
             let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
             let rest = rest.join(" ");
             let told = names.iter().any(|name| *name == rest) || rest.is_empty();
-            names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Text(Place::Header, text)));
+            names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Field(field.name().to_owned(), text)));
         } else if !field.name().to_ascii_lowercase().starts_with("content-") {
             let text = field.words();
             if !text.trim().is_empty() {
-                tell(Seen::Text(Place::Header, text));
+                tell(Seen::Field(field.name().to_owned(), text));
             }
         }
     }
@@ -210,7 +211,10 @@ impl Walk<'_> {
             _ => Place::Attachment(part.id, inside.to_vec()),
         };
         for names in &extracted.names {
-            self.say(place(names), names.last().map(|name| name.replace('_', " ")).unwrap_or_default());
+            // The place is what holds the name: an explanation must not show what it masks.
+            if let Some((name, holder)) = names.split_last() {
+                self.say(place(holder), name.replace('_', " "));
+            }
         }
         for passage in extracted.passages {
             let place = place(&passage.place);
@@ -269,19 +273,24 @@ impl Tally<'_> {
                     self.inspection.findings.push(Finding { rule: rule.to_owned(), place, masked: why });
                 }
             }
-            Seen::Text(place, text) => {
-                let (hits, known) = (&mut self.hits, &mut self.known);
-                let rules = self.recogniser.rules();
-                self.recogniser.look(&text, &mut |hit| {
-                    let key: String = hit.text.chars().filter(|c| c.is_alphanumeric()).collect();
-                    let here = known.entry((hit.rule, part_of(&place))).or_default();
-                    if here.len() < HITS_MAX && here.insert(key.clone()) {
-                        let rule = rules.get(hit.rule).map(|rule| rule.name.clone()).unwrap_or_default();
-                        hits.push((hit.rule, key, Finding { rule, place: place.clone(), masked: mask(&hit.text) }));
-                    }
-                });
-            }
+            Seen::Text(place, text) => self.look(&place, &text, ""),
+            Seen::Field(name, text) => self.look(&Place::Header, &text, &format!(" in {name}")),
         }
+    }
+
+    /// `within` tells more of the place, for people.
+    fn look(&mut self, place: &Place, text: &str, within: &str) {
+        let (hits, known) = (&mut self.hits, &mut self.known);
+        let rules = self.recogniser.rules();
+        self.recogniser.look(text, &mut |hit| {
+            let key: String = hit.text.chars().filter(|c| c.is_alphanumeric()).collect();
+            let here = known.entry((hit.rule, part_of(place))).or_default();
+            if here.len() < HITS_MAX && here.insert(key.clone()) {
+                let rule = rules.get(hit.rule).map(|rule| rule.name.clone()).unwrap_or_default();
+                let masked = format!("{}{within}", mask(&hit.text));
+                hits.push((hit.rule, key, Finding { rule, place: place.clone(), masked }));
+            }
+        });
     }
 
     /// Rules whose threshold is reached, with their hits.
@@ -375,7 +384,8 @@ const NAMING: &[&str] = &[
     "Mail-Followup-To",
 ];
 /// Parameters that say how a part is to be read, and the name, which is looked at by itself.
-const STRUCTURE: &[&str] = &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
+const STRUCTURE: &[&str] =
+    &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
 /// Documents that are written in ASCII.
 const DOCUMENTS: &[&[u8]] = &[b"{\\rtf", b"%PDF", b"%!PS"];
 /// `<!doctype` and a little more.

@@ -10,8 +10,8 @@
 
 use std::collections::BTreeSet;
 
-pub(super) use crate::mail::nature::{Nature, is_calendar};
 use crate::mail::nature::Natures;
+pub(super) use crate::mail::nature::{Nature, is_calendar};
 use crate::mail::{Message, Part, PartId};
 use crate::policy::{Decision, Finding, Form, Place, Protection, Reason, Verdict};
 
@@ -141,4 +141,3 @@ fn found(decisions: &[Decision]) -> BTreeSet<PartId> {
         })
         .collect()
 }
-

@@ -169,8 +169,22 @@ fn headers() -> Vec<Case> {
         field("Message-ID", |s| format!("({s}) <a@house.example>")),
     ];
     for name in [
-        "X-Custom", "Keywords", "Comments", "Thread-Topic", "Reply-To", "Sender", "Cc", "Organization", "X-Priority", "Importance",
-        "Resent-From", "Disposition-Notification-To", "List-Id", "Archived-At", "Content-Location", "Content-Language",
+        "X-Custom",
+        "Keywords",
+        "Comments",
+        "Thread-Topic",
+        "Reply-To",
+        "Sender",
+        "Cc",
+        "Organization",
+        "X-Priority",
+        "Importance",
+        "Resent-From",
+        "Disposition-Notification-To",
+        "List-Id",
+        "Archived-At",
+        "Content-Location",
+        "Content-Language",
     ] {
         all.push(field(name, |s| format!("about {s} <c@house.example>")));
         all.push(field(name, |s| format!("=?utf-8?B?{}?= <c@house.example>", BASE64.encode(format!("about {s}").as_bytes()))));
@@ -181,7 +195,10 @@ fn headers() -> Vec<Case> {
 fn texts() -> Vec<Case> {
     let typed = |name: &'static str, fields: &'static str, body: fn(&str) -> String| case(name, move |s| part(fields, &body(s)));
     let utf16 = |s: &str, big: bool| -> Vec<u8> {
-        format!("hello, it is {s} indeed").encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+        format!("hello, it is {s} indeed")
+            .encode_utf16()
+            .flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .collect()
     };
     vec![
         case("text alone", |s| top("Subject: x", s)),
@@ -266,7 +283,9 @@ fn pages() -> Vec<Case> {
         page("script", |s| format!("<script>var a = '{s}'</script>")),
         page("template", |s| format!("<template>{s}</template>")),
         page("cells", |s| format!("<table><tr><td>{}</td><td>-</td><td>{}</td></tr></table>", &s[..6], &s[7..])),
-        page("a cell for each digit", |s| format!("<table><tr>{}</tr></table>", s.chars().map(|c| format!("<td>{c}</td>")).collect::<String>())),
+        page("a cell for each digit", |s| {
+            format!("<table><tr>{}</tr></table>", s.chars().map(|c| format!("<td>{c}</td>")).collect::<String>())
+        }),
         page("rows", |s| format!("<table><tr><td>{}</td></tr><tr><td>{}</td></tr></table>", &s[..7], &s[7..])),
         page("file in a link", |s| {
             format!("<a download href=\"data:text/plain;base64,{}\">x</a>", BASE64.encode(format!("it is about {s}").as_bytes()))
@@ -279,7 +298,9 @@ fn pages() -> Vec<Case> {
 fn written_in() -> Vec<Case> {
     let text = |name: &'static str, body: fn(&str) -> String| case(name, move |s| part("Content-Type: text/plain", &body(s)));
     vec![
-        text("base64 in a text", |s| format!("see\r\n{}\r\nbye", b64(format!("the number of the patient is {s}, keep it to yourself, please do")))),
+        text("base64 in a text", |s| {
+            format!("see\r\n{}\r\nbye", b64(format!("the number of the patient is {s}, keep it to yourself, please do")))
+        }),
         text("base64 in a line", |s| format!("see {} there", BASE64.encode(s.as_bytes()))),
         text("uuencode", |s| {
             let packed: String = s.as_bytes().chunks(3).map(uu).collect();
@@ -312,9 +333,7 @@ fn files() -> Vec<Case> {
     };
     let docx = |s: &str| make::docx(&make::paragraph(s), &[]);
     let named = |name: &'static str, fields: fn(&str) -> String| case(name, move |s| part(&fields(s), "x"));
-    let sheet = |s: &str| {
-        make::xlsx(&[("hidden", format!("<row><c t=\"inlineStr\"><is><t>{s}</t></is></c></row>"))], &[], &[])
-    };
+    let sheet = |s: &str| make::xlsx(&[("hidden", format!("<row><c t=\"inlineStr\"><is><t>{s}</t></is></c></row>"))], &[], &[]);
     vec![
         file("docx", "Content-Type: application/octet-stream; name=a.docx", docx),
         file("docx called a picture", "Content-Type: image/png; name=a.png", docx),
@@ -346,7 +365,10 @@ fn files() -> Vec<Case> {
         file("rtf", "Content-Type: application/rtf; name=a.rtf", |s| format!("{{\\rtf1 {s}}}").into_bytes()),
         file("rtf, inline", "Content-Type: text/rtf\r\nContent-Disposition: inline", |s| format!("{{\\rtf1 {s}}}").into_bytes()),
         file("odt", "Content-Type: application/vnd.oasis.opendocument.text; name=a.odt", |s| {
-            make::zip_as(zip::CompressionMethod::Stored, &[("mimetype", "application/vnd.oasis.opendocument.text".to_owned()), ("content.xml", s.to_owned())])
+            make::zip_as(
+                zip::CompressionMethod::Stored,
+                &[("mimetype", "application/vnd.oasis.opendocument.text".to_owned()), ("content.xml", s.to_owned())],
+            )
         }),
         file("gzip", "Content-Type: application/gzip; name=a.gz", |s| [&[0x1f, 0x8b][..], s.as_bytes()].concat()),
         file("noise", "Content-Type: application/x-noise; name=a.x", |s| [&[0, 1, 2, 3, 0xff, 0xfe, 0][..], s.as_bytes()].concat()),
@@ -354,12 +376,18 @@ fn files() -> Vec<Case> {
             let head = [0x30, 0x80, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02, 0xA0, 0x80];
             [&head[..], s.as_bytes(), &[0]].concat()
         }),
-        file("text of which somebody says that it is a file, inline", "Content-Type: text/plain; name=a.txt\r\nContent-Disposition: inline", |s| s.into()),
+        file(
+            "text of which somebody says that it is a file, inline",
+            "Content-Type: text/plain; name=a.txt\r\nContent-Disposition: inline",
+            |s| s.into(),
+        ),
         file("mail as octets", "Content-Type: application/octet-stream; name=a.eml", |s| {
             format!("From: a@x.example\r\nSubject: about {s}\r\n\r\nx\r\n").into_bytes()
         }),
         named("file name", |s| format!("Content-Type: text/csv; name=\"{s}.csv\"")),
-        named("file name, encoded word", |s| format!("Content-Type: text/csv; name=\"=?utf-8?B?{}?=\"", BASE64.encode(format!("{s}.csv").as_bytes()))),
+        named("file name, encoded word", |s| {
+            format!("Content-Type: text/csv; name=\"=?utf-8?B?{}?=\"", BASE64.encode(format!("{s}.csv").as_bytes()))
+        }),
         named("file name in RFC 2231", |s| {
             format!("Content-Disposition: attachment; filename*=utf-8''{}.csv", s.bytes().map(|o| format!("%{o:02X}")).collect::<String>())
         }),
@@ -404,14 +432,22 @@ fn frames() -> Vec<Case> {
         forwarded("forwarded field of one's own", |s| format!("From: a@x.example\r\nX-Note: {s}\r\nSubject: x\r\n\r\nx")),
         forwarded("forwarded file", |s| {
             let file = b64(make::docx(&make::paragraph(s), &[]));
-            let parts = multipart("i-1", &[("", "x"), ("Content-Type: application/octet-stream; name=a.docx\r\nContent-Transfer-Encoding: base64", &file)]);
+            let parts = multipart(
+                "i-1",
+                &[("", "x"), ("Content-Type: application/octet-stream; name=a.docx\r\nContent-Transfer-Encoding: base64", &file)],
+            );
             format!("From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"i-1\"\r\n\r\n{parts}")
         }),
         forwarded("forwarded in a forwarded", |s| {
-            format!("From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n\r\nFrom: b@x.example\r\nSubject: {s}\r\n\r\nx")
+            format!(
+                "From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n\r\nFrom: b@x.example\r\nSubject: {s}\r\n\r\nx"
+            )
         }),
         forwarded("preamble of a forwarded", |s| {
-            format!("From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"i-1\"\r\n\r\n{s}\r\n{}", multipart("i-1", &[("", "x")]))
+            format!(
+                "From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"i-1\"\r\n\r\n{s}\r\n{}",
+                multipart("i-1", &[("", "x")])
+            )
         }),
         framed("preamble", "multipart/mixed", |s| format!("{s}\r\n{}", multipart("b-1", &[("", "x"), ("", "y")]))),
         framed("epilogue", "multipart/mixed", |s| format!("{}\r\n{s}", multipart("b-1", &[("", "x"), ("", "y")]))),
@@ -419,13 +455,17 @@ fn frames() -> Vec<Case> {
             multipart("b-1", &[("", s), ("Content-Type: text/html", "<p>x</p>")])
         }),
         framed("calendar among alternatives", "multipart/alternative", |s| {
-            multipart("b-1", &[("", "x"), ("Content-Type: text/calendar; method=REQUEST", &format!("BEGIN:VCALENDAR\r\nSUMMARY:{s}\r\nEND:VCALENDAR"))])
+            multipart(
+                "b-1",
+                &[("", "x"), ("Content-Type: text/calendar; method=REQUEST", &format!("BEGIN:VCALENDAR\r\nSUMMARY:{s}\r\nEND:VCALENDAR"))],
+            )
         }),
         framed("second text of a mixed", "multipart/mixed", |s| multipart("b-1", &[("", "x"), ("Content-Disposition: inline", s)])),
         framed("ten frames deep", "multipart/mixed", |s| {
             let mut inner = multipart("d-0", &[("", s)]);
             for depth in 1..10 {
-                inner = multipart(&format!("d-{depth}"), &[(&format!("Content-Type: multipart/mixed; boundary=\"d-{}\"", depth - 1), &inner)]);
+                inner =
+                    multipart(&format!("d-{depth}"), &[(&format!("Content-Type: multipart/mixed; boundary=\"d-{}\"", depth - 1), &inner)]);
             }
             multipart("b-1", &[("Content-Type: multipart/mixed; boundary=\"d-9\"", &inner)])
         }),
@@ -435,7 +475,13 @@ fn frames() -> Vec<Case> {
             multipart("b-1", &parts)
         }),
         framed("signed text", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
-            multipart("b-1", &[("", s), ("Content-Type: application/pgp-signature", "-----BEGIN PGP SIGNATURE-----\r\n\r\nAAAA\r\n-----END PGP SIGNATURE-----")])
+            multipart(
+                "b-1",
+                &[
+                    ("", s),
+                    ("Content-Type: application/pgp-signature", "-----BEGIN PGP SIGNATURE-----\r\n\r\nAAAA\r\n-----END PGP SIGNATURE-----"),
+                ],
+            )
         }),
         framed("signature that is a file", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
             let file = b64(make::docx(&make::paragraph(s), &[]));
@@ -449,18 +495,27 @@ fn frames() -> Vec<Case> {
                 "-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{}\r\n-----END PGP MESSAGE-----",
                 BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3])
             );
-            multipart("b-1", &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", &armour)])
+            multipart(
+                "b-1",
+                &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", &armour)],
+            )
         }),
         framed("preamble of something encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
             let armour =
                 format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]));
-            let parts = [("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", armour.as_str())];
+            let parts =
+                [("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", armour.as_str())];
             format!("{s}\r\n{}", multipart("b-1", &parts))
         }),
         framed("appledouble", "multipart/appledouble", |s| multipart("b-1", &[("Content-Type: application/applefile", "x"), ("", s)])),
-        case("message/partial", |s| top("Subject: x\r\nContent-Type: message/partial; number=1; total=2; id=\"a@b\"", &format!("Subject: y\r\n\r\n{s}"))),
+        case("message/partial", |s| {
+            top("Subject: x\r\nContent-Type: message/partial; number=1; total=2; id=\"a@b\"", &format!("Subject: y\r\n\r\n{s}"))
+        }),
         case("message/external-body", |s| {
-            top("Subject: x\r\nContent-Type: message/external-body; access-type=URL; URL=\"https://x.example/\"", &format!("Content-Type: text/plain\r\n\r\n{s}"))
+            top(
+                "Subject: x\r\nContent-Type: message/external-body; access-type=URL; URL=\"https://x.example/\"",
+                &format!("Content-Type: text/plain\r\n\r\n{s}"),
+            )
         }),
         case("report that somebody wrote", |s| {
             let parts = [("", s), ("Content-Type: message/delivery-status", "Action: failed")];
