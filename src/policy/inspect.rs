@@ -206,10 +206,8 @@ impl Walk<'_> {
         let name = part.file_name.clone().unwrap_or_default();
         let declared = part.media_type.to_string();
         let extracted = (self.read)(&name, &declared, &content);
-        let place = |inside: &[String]| match nature {
-            Nature::Picture => Place::Body(part.id),
-            _ => Place::Attachment(part.id, inside.to_vec()),
-        };
+        let drawn_in_place = nature == Nature::Picture;
+        let place = |inside: &[String]| if drawn_in_place { Place::Body(part.id) } else { Place::Attachment(part.id, inside.to_vec()) };
         for names in &extracted.names {
             // The place is what holds the name: an explanation must not show what it masks.
             if let Some((name, holder)) = names.split_last() {
@@ -226,7 +224,7 @@ impl Walk<'_> {
             (self.tell)(Seen::BuiltIn(finding, place(&unread.place), why.to_owned()));
         }
         let drawn = |kind: &String| kind.starts_with("image/");
-        let disguised = nature == Nature::Picture && !part.media_type.is("image", "svg+xml") && !extracted.types.iter().all(drawn);
+        let disguised = drawn_in_place && !part.media_type.is("image", "svg+xml") && !extracted.types.iter().all(drawn);
         if disguised {
             (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place(&[]), "says that it is a picture and is none".to_owned()));
         }
