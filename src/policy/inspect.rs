@@ -59,7 +59,7 @@ fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
             let rest = header::outside_angles(&decode::unstructured(&field.value()));
             let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
             let rest = rest.join(" ");
-            let told = names.iter().any(|name| *name == rest) || rest.is_empty();
+            let told = names.contains(&rest) || rest.is_empty();
             names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Field(field.name().to_owned(), text)));
         } else if !field.name().to_ascii_lowercase().starts_with("content-") {
             let text = field.words();
