@@ -153,7 +153,7 @@ impl Reader {
         if text.trim_start().starts_with("[if") {
             self.conditional.push_str(text.split_once("]>").map_or(text, |(_, inside)| inside));
             self.conditional.push('\n');
-        } else if !text.trim().is_empty() {
+        } else if !matches!(text.trim(), "" | "[endif]" | "<![endif]") {
             self.said.push_str(text.trim());
             self.said.push('\n');
         }

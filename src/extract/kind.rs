@@ -80,7 +80,9 @@ fn textual(content: &[u8], name: &str, declared: &str) -> Vec<Kind> {
     if declared.contains("html") || declared.contains("xml") || named(".htm") || named(".html") {
         return vec![Kind::Markup];
     }
-    if looks_like_markup(content) { vec![Kind::Text, Kind::Markup] } else { vec![Kind::Text] }
+    // `text/enriched` and its kin have tags of their own.
+    let tagged = declared.starts_with("text/") && !declared.starts_with("text/plain") && content.contains(&b'<');
+    if tagged || looks_like_markup(content) { vec![Kind::Text, Kind::Markup] } else { vec![Kind::Text] }
 }
 
 /// Two fields that only mail has, before the first empty line.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::mail::{Message, ReversePath};
+use crate::mail::{Message, PartId, ReversePath};
 
 use super::inspect::{ReadFile, Seen, walk};
 use super::matching::{Match, Mode, spell};
@@ -10,7 +10,7 @@ use super::normal::{Normal, unbroken};
 use super::options::Options;
 use super::rule::Rule;
 use super::trial::factor_word;
-use super::{Decision, Encrypted, Facts, Finding, Form, Go, Place, Protection, Reason, Shown, decide};
+use super::{Decision, Encrypted, Facts, Finding, Form, Go, Inspection, Place, Protection, Reason, Shown, decide};
 
 /// What rules see: each place with its normalised text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,7 @@ impl Texts {
         let mut texts = Vec::new();
         walk(message, read, &mut |seen| match seen {
             Seen::Text(place, text) => texts.push((place, Normal::of(&unbroken(&text)).text)),
+            Seen::Field(name, text) => texts.push((Place::Header, format!("{name}: {}", Normal::of(&unbroken(&text)).text))),
             Seen::File(_) | Seen::BuiltIn(..) => {}
         });
         Self(texts)
@@ -48,7 +49,7 @@ pub fn explain(rules: &[Rule], policies: &[Match], options: &Options, facts: &Fa
     }
     report.findings(rules, facts);
     for decision in decide::decide(&all, options, facts) {
-        report.decision(&decision, policies);
+        report.decision(&decision, policies, facts.inspection);
         report.alternatives(&decision, (policies, options), facts);
     }
     report.text
@@ -69,30 +70,35 @@ impl Report {
         let inspection = facts.inspection;
         self.line(0, if inspection.findings.is_empty() { "found: nothing" } else { "found:" });
         for finding in &inspection.findings {
-            self.line(1, &spell_finding(finding));
+            self.line(1, &spell_finding(finding, inspection));
         }
         for rule in rules.iter().filter(|rule| inspection.count(&rule.name) > 0) {
             self.line(1, &format!("{}: {}, {} different", rule.name, rule.title, inspection.count(&rule.name)));
         }
         for file in &inspection.attachments {
             let locked = if file.encrypted == Encrypted::Yes { ", behind a password" } else { "" };
-            self.line(1, &format!("file {:?}: {}, {} octets{locked}", file.name, file.types.join(" › "), file.size));
+            let name = shown_name(file.part, inspection).map_or_else(|| format!("in part {}", file.part.0), |name| format!("{name:?}"));
+            self.line(1, &format!("file {name}: {}, {} octets{locked}", file.types.join(" › "), file.size));
         }
     }
 
-    fn decision(&mut self, decision: &Decision, policies: &[Match]) {
+    fn decision(&mut self, decision: &Decision, policies: &[Match], inspection: &Inspection) {
         self.line(0, &format!("{}: {}", decision.recipient.forward_path, spell_verdict(decision)));
         for reason in &decision.because {
             match reason {
                 Reason::Policy { name, text, findings } => {
                     let stands = policies.iter().find(|policy| policy.name == *name);
-                    let mode = stands.map_or("mandatory", |policy| if policy.mode == Mode::Automatic { "automatic" } else { "mandatory" });
-                    let place = stands.map(|policy| format!(", {}", policy.stands)).unwrap_or_default();
-                    self.line(1, &format!("policy {name:?} ({mode}{place})"));
+                    let how = stands.map(|policy| {
+                        let mode = if policy.mode == Mode::Automatic { "automatic" } else { "mandatory" };
+                        format!(" ({mode}, {})", policy.stands)
+                    });
+                    self.line(1, &format!("policy {name:?}{}", how.unwrap_or_default()));
                     text.iter().for_each(|text| self.line(2, text));
-                    findings.iter().for_each(|finding| self.line(2, &spell_finding(finding)));
+                    findings.iter().for_each(|finding| self.line(2, &spell_finding(finding, inspection)));
                 }
-                Reason::RaisedFor(finding) => self.line(1, &format!("raised because {} was found in {}", finding.rule, finding.place)),
+                Reason::RaisedFor(finding) => {
+                    self.line(1, &format!("raised because {} was found in {}", finding.rule, spell_place(&finding.place, inspection)));
+                }
                 Reason::Wished(wish) => self.line(1, &format!("the sender asked for it: {wish}")),
                 Reason::NotGranted(wish) => self.line(1, &format!("not granted: {wish}")),
             }
@@ -113,11 +119,17 @@ impl Report {
         };
         let named =
             |policy: &&Match| decision.because.iter().any(|reason| matches!(reason, Reason::Policy { name, .. } if *name == policy.name));
+        let (mut matched, mut decisive) = (0, 0);
         for policy in policies.iter().filter(named) {
+            matched += 1;
             let others: Vec<&Match> = policies.iter().filter(|other| other.name != policy.name).collect();
             if let Some(other) = outcome(&others, facts) {
+                decisive += 1;
                 self.line(1, &format!("without policy {:?}: {other}", policy.name));
             }
+        }
+        if matched > 1 && decisive == 0 {
+            self.line(1, "without any one of these policies: the same");
         }
         let all: Vec<&Match> = policies.iter().collect();
         let silent = super::Wish::default();
@@ -157,8 +169,26 @@ fn spell_verdict(decision: &Decision) -> String {
     text
 }
 
-fn spell_finding(finding: &Finding) -> String {
-    format!("{} in {}: {}", finding.rule, finding.place, finding.masked)
+fn spell_finding(finding: &Finding, inspection: &Inspection) -> String {
+    format!("{} in {}: {}", finding.rule, spell_place(&finding.place, inspection), finding.masked)
+}
+
+/// A place with the name of the file, where that says nothing that is to be masked.
+fn spell_place(place: &Place, inspection: &Inspection) -> String {
+    match place {
+        Place::Attachment(part, inside) => {
+            let name = shown_name(*part, inspection).map(|name| format!(" {name:?}")).unwrap_or_default();
+            let inside: String = inside.iter().map(|step| format!(" › {step}")).collect();
+            format!("the file{name} in part {}{inside}", part.0)
+        }
+        Place::Subject | Place::Header | Place::Message | Place::Body(_) | Place::FileName(_) => place.to_string(),
+    }
+}
+
+fn shown_name(part: PartId, inspection: &Inspection) -> Option<&str> {
+    let found_in_it = inspection.findings.iter().any(|finding| finding.place == Place::FileName(part));
+    let file = inspection.attachments.iter().find(|file| file.part == part).filter(|_| !found_in_it);
+    file.map(|file| file.name.as_str()).filter(|name| !name.is_empty())
 }
 
 impl std::fmt::Display for Place {

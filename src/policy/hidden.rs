@@ -57,40 +57,79 @@ fn base64(text: &str) -> Vec<Hidden> {
 }
 
 fn runs(text: &str) -> Vec<String> {
-    let mut runs: Vec<String> = Vec::new();
-    let mut open = String::new();
-    for line in text.lines() {
-        let line = line.trim_matches(MARGIN);
+    let mut runs = Runs::default();
+    for line in text.lines().map(|line| line.trim_matches(MARGIN)) {
         if !line.is_empty() && line.bytes().all(is_symbol) {
-            open.push_str(line);
-            if line.ends_with('=') {
-                runs.push(std::mem::take(&mut open));
-            }
-            continue;
+            runs.line(line);
+        } else {
+            runs.words(line);
         }
-        let mut tokens = line.split_inclusive(|c: char| !c.is_ascii() || !is_symbol(c as u8) || c == '=').peekable();
-        if !open.is_empty() {
+    }
+    runs.close();
+    runs.found.retain(|run| run.len() >= RUN_MIN);
+    runs.found
+}
+
+/// Runs as they grow.
+#[derive(Default)]
+struct Runs {
+    found: Vec<String>,
+    open: String,
+    /// How long the lines of the open run are, if it began with a whole one.
+    width: Option<usize>,
+}
+
+impl Runs {
+    /// A line of nothing else. All lines of a run are of one length, and only the last is shorter.
+    fn line(&mut self, line: &str) {
+        if self.width.is_some_and(|width| line.len() > width) {
+            self.close();
+        }
+        if self.open.is_empty() {
+            if line.len() < RUN_MIN {
+                return;
+            }
+            self.width = Some(line.len());
+        }
+        // By itself as well: the line before may be a word that only looks like one.
+        self.found.push(line.to_owned());
+        self.open.push_str(line);
+        if line.ends_with('=') || self.width.is_some_and(|width| line.len() < width) {
+            self.close();
+        }
+    }
+
+    /// A line with runs between other things.
+    fn words(&mut self, line: &str) {
+        let mut tokens = line.split_inclusive(|c: char| !is_symbol_char(c) || c == '=').peekable();
+        if !self.open.is_empty() {
             // `…LTk4MDU=.` ends a run; an ordinary first word of the next line does not.
             if let Some(first) = tokens.next_if(|first| first.ends_with('=')) {
-                open.push_str(first);
+                self.open.push_str(first);
             }
-            runs.push(std::mem::take(&mut open));
+            self.close();
         }
         while let Some(token) = tokens.next() {
-            let token = token.trim_end_matches(|c: char| !c.is_ascii() || !is_symbol(c as u8));
+            let token = token.trim_end_matches(|c: char| !is_symbol_char(c));
             if token.len() < RUN_MIN {
                 continue;
             }
             if tokens.peek().is_none() && line.ends_with(token) && !token.ends_with('=') {
-                token.clone_into(&mut open);
+                token.clone_into(&mut self.open);
             } else {
-                runs.push(token.to_owned());
+                self.found.push(token.to_owned());
             }
         }
     }
-    runs.push(open);
-    runs.retain(|run| run.len() >= RUN_MIN);
-    runs
+
+    fn close(&mut self) {
+        self.found.push(std::mem::take(&mut self.open));
+        self.width = None;
+    }
+}
+
+fn is_symbol_char(c: char) -> bool {
+    u8::try_from(c).is_ok_and(is_symbol)
 }
 
 fn decoded(run: &str) -> Option<Vec<u8>> {
@@ -213,6 +252,7 @@ mod tests {
         for text in [
             packed.clone(),
             format!("see:\n{first}\n{second}\nbye"),
+            format!("Vriendelijkegroet\n{first}\n{second}\nbye\n"),
             format!("> {first}\r\n> {second}\r\n"),
             format!("ATTACH;ENCODING=BASE64;VALUE=BINARY:{first}\r\n {second}\r\nEND:VEVENT"),
             format!("<a href=\"data:text/plain;base64,{packed}\">x</a>"),

@@ -25,6 +25,8 @@ pub type ReadFile<'r> = &'r dyn Fn(&str, &str, &Bytes) -> Extracted;
 pub enum Seen {
     /// Text, and where it stands.
     Text(Place, String),
+    /// Text of a header field, and the name of the field.
+    Field(String, String),
     /// A file.
     File(Attachment),
     /// A built-in finding, and why.
@@ -57,12 +59,12 @@ fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
             let rest = header::outside_angles(&decode::unstructured(&field.value()));
             let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
             let rest = rest.join(" ");
-            let told = names.iter().any(|name| *name == rest) || rest.is_empty();
-            names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Text(Place::Header, text)));
+            let told = names.contains(&rest) || rest.is_empty();
+            names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Field(field.name().to_owned(), text)));
         } else if !field.name().to_ascii_lowercase().starts_with("content-") {
             let text = field.words();
             if !text.trim().is_empty() {
-                tell(Seen::Text(Place::Header, text));
+                tell(Seen::Field(field.name().to_owned(), text));
             }
         }
     }
@@ -204,12 +206,13 @@ impl Walk<'_> {
         let name = part.file_name.clone().unwrap_or_default();
         let declared = part.media_type.to_string();
         let extracted = (self.read)(&name, &declared, &content);
-        let place = |inside: &[String]| match nature {
-            Nature::Picture => Place::Body(part.id),
-            _ => Place::Attachment(part.id, inside.to_vec()),
-        };
+        let drawn_in_place = nature == Nature::Picture;
+        let place = |inside: &[String]| if drawn_in_place { Place::Body(part.id) } else { Place::Attachment(part.id, inside.to_vec()) };
         for names in &extracted.names {
-            self.say(place(names), names.last().map(|name| name.replace('_', " ")).unwrap_or_default());
+            // The place is what holds the name: an explanation must not show what it masks.
+            if let Some((name, holder)) = names.split_last() {
+                self.say(place(holder), name.replace('_', " "));
+            }
         }
         for passage in extracted.passages {
             let place = place(&passage.place);
@@ -221,7 +224,7 @@ impl Walk<'_> {
             (self.tell)(Seen::BuiltIn(finding, place(&unread.place), why.to_owned()));
         }
         let drawn = |kind: &String| kind.starts_with("image/");
-        let disguised = nature == Nature::Picture && !part.media_type.is("image", "svg+xml") && !extracted.types.iter().all(drawn);
+        let disguised = drawn_in_place && !part.media_type.is("image", "svg+xml") && !extracted.types.iter().all(drawn);
         if disguised {
             (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place(&[]), "says that it is a picture and is none".to_owned()));
         }
@@ -268,19 +271,24 @@ impl Tally<'_> {
                     self.inspection.findings.push(Finding { rule: rule.to_owned(), place, masked: why });
                 }
             }
-            Seen::Text(place, text) => {
-                let (hits, known) = (&mut self.hits, &mut self.known);
-                let rules = self.recogniser.rules();
-                self.recogniser.look(&text, &mut |hit| {
-                    let key: String = hit.text.chars().filter(|c| c.is_alphanumeric()).collect();
-                    let here = known.entry((hit.rule, part_of(&place))).or_default();
-                    if here.len() < HITS_MAX && here.insert(key.clone()) {
-                        let rule = rules.get(hit.rule).map(|rule| rule.name.clone()).unwrap_or_default();
-                        hits.push((hit.rule, key, Finding { rule, place: place.clone(), masked: mask(&hit.text) }));
-                    }
-                });
-            }
+            Seen::Text(place, text) => self.look(&place, &text, ""),
+            Seen::Field(name, text) => self.look(&Place::Header, &text, &format!(" in {name}")),
         }
+    }
+
+    /// `within` tells more of the place, for people.
+    fn look(&mut self, place: &Place, text: &str, within: &str) {
+        let (hits, known) = (&mut self.hits, &mut self.known);
+        let rules = self.recogniser.rules();
+        self.recogniser.look(text, &mut |hit| {
+            let key: String = hit.text.chars().filter(|c| c.is_alphanumeric()).collect();
+            let here = known.entry((hit.rule, part_of(place))).or_default();
+            if here.len() < HITS_MAX && here.insert(key.clone()) {
+                let rule = rules.get(hit.rule).map(|rule| rule.name.clone()).unwrap_or_default();
+                let masked = format!("{}{within}", mask(&hit.text));
+                hits.push((hit.rule, key, Finding { rule, place: place.clone(), masked }));
+            }
+        });
     }
 
     /// Rules whose threshold is reached, with their hits.

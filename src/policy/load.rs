@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::mail::Admd;
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, nearest};
 
 use super::matching::{self, Known, Match};
 use super::options::Options;
@@ -153,18 +153,63 @@ fn read_folder(folder: &Path, mistakes: &mut Vec<Mistake>) -> Vec<(PathBuf, Stri
             return Vec::new();
         }
     };
-    let mut files: Vec<PathBuf> =
-        entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|file| file.extension() == Some(OsStr::new("toml"))).collect();
-    files.sort();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => paths.push(entry.path()),
+            Err(wrong) => mistakes.push(Mistake::whole(folder, format!("the folder cannot be read to its end: {wrong}"))),
+        }
+    }
+    paths.sort();
     let mut texts = Vec::new();
-    for file in files {
-        match std::fs::read_to_string(&file) {
-            Ok(text) => texts.push((file, text)),
-            Err(wrong) => mistakes.push(Mistake::whole(&file, format!("cannot be read: {wrong}"))),
+    for path in paths {
+        if path.extension() == Some(OsStr::new("toml")) {
+            match read_file(&path) {
+                Ok(text) => texts.push((path, text)),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        } else {
+            mistakes.extend(passed_over(&path));
         }
     }
     texts
 }
 
+/// What an administrator surely did not mean to be left out.
+fn passed_over(path: &Path) -> Option<Mistake> {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let known = name == TESTS || LATER.iter().any(|(folder, _)| *folder == name) || name.starts_with('.');
+    if path.is_dir() && !known {
+        return Some(match nearest(&name, &[TESTS]) {
+            Some(near) => Mistake::whole(path, "a folder that is not read").help(format!("did you mean {near:?}?")),
+            None => Mistake::whole(path, "a folder that is not read").help("put the files beside the others, or begin its name with a dot"),
+        });
+    }
+    let slip = SLIPS.iter().any(|slip| name.ends_with(slip));
+    slip.then(|| Mistake::whole(path, "a file that is not read").help("its name must end in .toml"))
+}
+
+fn read_file(path: &Path) -> Result<String, Mistake> {
+    let unreadable = |wrong: std::io::Error| Mistake::whole(path, format!("cannot be read: {wrong}"));
+    let known = std::fs::metadata(path).map_err(unreadable)?;
+    if !known.is_file() {
+        return Err(Mistake::whole(path, "is not a file").help("only plain files are read"));
+    }
+    if known.len() > FILE_MAX {
+        return Err(Mistake::whole(path, format!("{} octets are too many", known.len())).help(format!("{FILE_MAX} at most in one file")));
+    }
+    let octets = std::fs::read(path).map_err(unreadable)?;
+    String::from_utf8(octets).map_err(|wrong| {
+        let good = wrong.utf8_error().valid_up_to();
+        let line = wrong.as_bytes().iter().take(good).filter(|&&octet| octet == b'\n').count() + 1;
+        let mistake = Mistake::whole(path, "not UTF-8").help("save the file as UTF-8; the letters before are, this one is not");
+        Mistake { line: Some(line), ..mistake }
+    })
+}
+
+/// No list of words that people keep is longer.
+const FILE_MAX: u64 = 4 << 20;
+/// Endings by which a file slips out of notice.
+const SLIPS: &[&str] = &[".toml", ".tml", ".tolm", ".tom", ".toml.txt", ".yaml", ".yml", ".json"];
 const TESTS: &str = "tests";
 const LATER: &[(&str, &str)] = &[("portals", "upload portals"), ("requests", "upload requests")];

@@ -176,7 +176,14 @@ fn read_one_who(page: &mut Page<'_>, key: &str, (text, at): (&str, usize)) -> Op
 }
 
 fn read_globs(page: &mut Page<'_>, key: &str, value: &Value<'_>) -> Vec<Glob> {
-    page.texts(key, value).into_iter().filter_map(|(text, _)| Glob::parse(&text)).collect()
+    let mut globs = Vec::new();
+    for (text, at) in page.texts(key, value) {
+        match Glob::parse(&text) {
+            Some(glob) => globs.push(glob),
+            None => page.advise(at, format!("{key}: {text:?} is not understood"), "text with * and ? in it"),
+        }
+    }
+    globs
 }
 
 fn read_header(page: &mut Page<'_>, value: &Value<'_>) -> Vec<(String, Vec<Glob>)> {
@@ -196,6 +203,9 @@ fn read_bound(page: &mut Page<'_>, key: &str, value: &Value<'_>) -> Option<Bound
     let bound = Bound::parse(&text);
     if bound.is_none() {
         page.expected(key, "a comparison: \">= 3\", \"< 10MB\"", value);
+    }
+    if matches!(key, "size" | "total") && bound.is_some_and(|bound| bound.relation == Relation::Equal) {
+        page.advise(value.span().start, format!("{key}: exactly {text} is what no mail has"), format!("\">= {text}\" or \"< {text}\""));
     }
     bound
 }
@@ -245,9 +255,6 @@ fn read_found(page: &mut Page<'_>, value: &Value<'_>, known: &Known<'_>) -> Opti
         }
     };
     let texts = page.texts("found", list);
-    if texts.is_empty() {
-        page.expected("found", "at least one rule", value);
-    }
     let rules = texts.into_iter().filter_map(|(text, at)| read_one_found(page, (&text, at), known)).collect();
     Some(Found { needs, rules })
 }
@@ -279,6 +286,7 @@ fn read_one_found(page: &mut Page<'_>, (text, at): (&str, usize), known: &Known<
 fn read_reasons(page: &mut Page<'_>, value: &Value<'_>) -> Vec<(String, String)> {
     match value.get_ref() {
         DeValue::Table(table) => {
+            table.keys().for_each(|key| page.language("reason", key.get_ref(), key.span().start));
             table.iter().filter_map(|(language, text)| Some((language.get_ref().to_string(), page.text("reason", text)?))).collect()
         }
         DeValue::String(text) => vec![(String::new(), text.to_string())],

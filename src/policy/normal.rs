@@ -171,7 +171,7 @@ pub fn rejoined(text: &str) -> String {
 }
 
 /// Characters that stand one by one, as in the boxes of a form: `8 5 0 7 0 9 - 9 8 0 5`; and groups of
-/// digits with a hyphen between blanks.
+/// digits with a blank beside the hyphen.
 fn spelled_out(text: &str, joined: &mut String) {
     let mut run = String::new();
     let mut before = ["", ""];
@@ -187,13 +187,23 @@ fn spelled_out(text: &str, joined: &mut String) {
                 run.clear();
             }
         }
-        let [left, hyphen] = before;
-        let digits = |text: &str| !text.is_empty() && text.len() <= TOKEN_MAX && text.chars().all(char::is_numeric);
-        if matches!(hyphen, "-" | "\u{2010}" | "\u{2011}" | "\u{2013}") && digits(left) && digits(token) {
-            joined.extend([left, "-", token, "\n"]);
+        let [first, second] = before;
+        let apart = if is_hyphen(second) { Some((first, token)) } else { None };
+        let ends = second.strip_suffix('-').map(|left| (left, token));
+        let begins = token.strip_prefix('-').map(|right| (second, right));
+        for (left, right) in apart.into_iter().chain(ends).chain(begins).filter(|(left, right)| is_number(left) && is_number(right)) {
+            joined.extend([left, "-", right, "\n"]);
         }
-        before = [hyphen, token];
+        before = [second, token];
     }
+}
+
+fn is_hyphen(token: &str) -> bool {
+    matches!(token, "-" | "\u{2010}" | "\u{2011}" | "\u{2013}")
+}
+
+fn is_number(token: &str) -> bool {
+    !token.is_empty() && token.len() <= TOKEN_MAX && token.chars().all(char::is_numeric)
 }
 
 /// What stands before a line break, without the hyphen that announces it.
@@ -270,6 +280,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn controls_part_nothing_and_white_space_does() {
+        assert_eq!(Normal::of("8\u{1}5\u{7f}0\u{0}7\u{85}x\u{9f}y\ta").text, "8507 xy a");
+    }
+
+    #[test]
+    fn what_is_spelled_out_is_put_together() {
+        for (text, expect) in [
+            ("no 8 5 0 7 0 9 - 9 8 0 5 there", "850709-9805\n"),
+            ("8\n5\n0|7 | 0\t9 9 8 0 5", "8507099805"),
+            ("850709 - 9805", "850709-9805\n"),
+            ("850709- 9805", "850709-9805\n"),
+            ("850709 -9805", "850709-9805\n"),
+        ] {
+            assert!(rejoined(text).contains(expect), "{text}: {:?}", rejoined(text));
+        }
+        for text in ["won 3 - 2 at home", "a b c d e f", "room 4711 at 10"] {
+            assert!(!rejoined(text).contains("abc") && !rejoined(text).contains("471110"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_reads_alike_is_spelled_alike() {
         for (text, expect) in [
             ("Medical  RECORD", "medical record"),
@@ -311,7 +342,7 @@ mod tests {
             ("> jour\n> nal", "journal\n"),
             ("person-nummer", "personnummer\n"),
             ("8507\n099805", "8507099805\n"),
-            ("850709-\n9805", "8507099805\n"),
+            ("850709-\n9805", "8507099805\n850709-9805\n"),
             ("2026-11-22", ""),
             ("The end.\nNext", ""),
             ("a 1\nb", ""),

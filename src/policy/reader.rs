@@ -97,6 +97,10 @@ impl<'p> Page<'p> {
     pub fn texts(&mut self, key: &str, value: &Value<'_>) -> Vec<(String, usize)> {
         match value.get_ref() {
             DeValue::String(text) => vec![(text.to_string(), value.span().start)],
+            DeValue::Array(list) if list.is_empty() => {
+                self.advise(value.span().start, format!("{key}: an empty list"), "list something, or take the key away");
+                Vec::new()
+            }
             DeValue::Array(list) => list.iter().filter_map(|one| Some((self.text(key, one)?, one.span().start))).collect(),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Table(_) => {
                 self.expected(key, "text in quotes, or a list of such", value);
@@ -112,6 +116,24 @@ impl<'p> Page<'p> {
             self.expected(key, "a whole number", value);
         }
         number
+    }
+
+    /// A whole number from one on.
+    pub fn counting(&mut self, key: &str, value: &Value<'_>) -> Option<u32> {
+        let number = value.get_ref().as_integer().and_then(|n| u32::from_str_radix(&n.as_str().replace('_', ""), n.radix()).ok());
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            self.expected(key, "a whole number from 1 on", value);
+        }
+        number
+    }
+
+    /// A key that is to be the tag of a language. RFC 5646.
+    pub fn language(&mut self, key: &str, tag: &str, at: usize) {
+        let primary = tag.split('-').next().unwrap_or_default();
+        if !(matches!(primary.len(), 2..=3) && primary.bytes().all(|octet| octet.is_ascii_lowercase())) {
+            self.advise(at, format!("{key}.{tag}: not the tag of a language"), format!("two or three small letters: {key}.en"));
+        }
     }
 
     /// A number between nought and one.

@@ -89,7 +89,11 @@ impl Rule {
         if get(&root, "title").is_none() {
             page.advise(0, "title: missing", "title = \"what this rule recognises\"");
         }
+        let before = page.mistakes.len();
         let words = get(&root, "words").map(|value| read_words(page, value)).unwrap_or_default();
+        if let Some(empty) = get(&root, "words").filter(|_| words.is_empty() && page.mistakes.len() == before) {
+            page.advise(empty.span().start, "words: there are none", "give words.en = [\"…\"], or take the key away");
+        }
         let patterns = get(&root, "pattern").map(|value| read_patterns(page, value)).unwrap_or_default();
         if get(&root, "words").is_none() && get(&root, "pattern").is_none() {
             page.advise(0, "nothing to look for", "give words.en = [\"…\"] or pattern = '…'");
@@ -101,10 +105,15 @@ impl Rule {
         let share = |page: &mut Page<'_>, key: &str| get(&root, key).and_then(|value| page.share(key, value));
         let confidence = share(page, "confidence").unwrap_or(1.0);
         let least = share(page, "least").unwrap_or(LEAST);
-        let threshold = get(&root, "threshold").and_then(|value| page.whole("threshold", value)).unwrap_or(1).max(1);
+        let threshold = get(&root, "threshold").and_then(|value| page.counting("threshold", value)).unwrap_or(1);
         let per = get(&root, "per").and_then(|value| page.choose(&PER, value)).unwrap_or(Per::Message);
         let near = get(&root, "near").and_then(|value| read_near(page, "near", value));
         let not_near = get(&root, "not_near").and_then(|value| read_near(page, "not_near", value));
+        let most = confidence + near.as_ref().map_or(0.0, |near| near.adds);
+        if let Some(value) = get(&root, "confidence").filter(|_| most + f64::EPSILON * 8.0 < least) {
+            let help = format!("a match counts from {least:.2} on: raise it, or give near = {{ words = [\"…\"], adds = 0.5 }}");
+            page.advise(value.span().start, format!("confidence: {most:.2} at most, so no match ever counts"), help);
+        }
         let examples = |page: &mut Page<'_>, key: &str| get(&root, key).map(|value| page.texts(key, value)).unwrap_or_default();
         let (matches, ignores) = (examples(page, "matches"), examples(page, "ignores"));
         let name = name.to_owned();
@@ -204,7 +213,10 @@ fn last_line(text: &str) -> String {
 
 fn read_words(page: &mut Page<'_>, value: &Value<'_>) -> Vec<Word> {
     let lists: Vec<(String, &Value<'_>)> = match value.get_ref() {
-        DeValue::Table(languages) => languages.iter().map(|(language, list)| (format!("words.{}", language.get_ref()), list)).collect(),
+        DeValue::Table(languages) => {
+            languages.keys().for_each(|key| page.language("words", key.get_ref(), key.span().start));
+            languages.iter().map(|(language, list)| (format!("words.{}", language.get_ref()), list)).collect()
+        }
         DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) => {
             vec![("words".to_owned(), value)]
         }

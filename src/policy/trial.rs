@@ -114,13 +114,22 @@ fn read_expects(page: &mut Page<'_>, table: &DeTable<'_>) -> Vec<Expect> {
                 at,
                 protection: get(wanted, "then").and_then(|value| page.choose(&PROTECTION, value)),
                 factor: get(wanted, "factor").and_then(|value| page.choose(&FACTOR, value)),
-                expires: get(wanted, "expires").and_then(|value| page.text("expires", value)).and_then(|text| lifetime(&text)),
+                expires: get(wanted, "expires").and_then(|value| read_lifetime(page, value)),
                 downloads: get(wanted, "downloads").and_then(|value| page.whole("downloads", value)),
                 go: get(wanted, "go").and_then(|value| page.choose(&GO, value)),
                 because: get(wanted, "because").and_then(|value| page.text("because", value)),
             })
         })
         .collect()
+}
+
+fn read_lifetime(page: &mut Page<'_>, value: &super::reader::Value<'_>) -> Option<std::time::Duration> {
+    let text = page.text("expires", value)?;
+    let read = lifetime(&text);
+    if read.is_none() {
+        page.advise(value.span().start, format!("expires {text:?} is not a time"), "a number with h, d or w: \"12h\", \"7d\", \"2w\"");
+    }
+    read
 }
 
 fn mailbox(page: &mut Page<'_>, (text, at): (&str, usize)) -> Option<Mailbox> {

@@ -83,7 +83,7 @@ impl<'a> Anatomy<'a> {
     pub(super) fn nature(&self, part: &Part) -> Nature {
         match self.natures.get(part) {
             Nature::Picture | Nature::Apparatus if self.found.contains(&part.id) => Nature::File,
-            nature => nature,
+            nature @ (Nature::Text | Nature::Html | Nature::Picture | Nature::Apparatus | Nature::File | Nature::Frame) => nature,
         }
     }
 

@@ -134,6 +134,7 @@ impl Edit<'_> {
             // Outlook repeats the subject here.
             "thread-topic" => match self.subject {
                 Some(subject) => Fate::Replace(compose::unstructured("Thread-Topic", &HeaderText::new(subject))),
+                None if self.scope == Scope::Nameless => Fate::Drop,
                 None => Fate::Keep,
             },
             _ if self.body == Body::Anew && (name == "mime-version" || name.starts_with("content-")) => Fate::Drop,

@@ -3,6 +3,7 @@
 mod house;
 
 mod doubts;
+mod foreign;
 mod loops;
 mod mixed;
 mod reload;
