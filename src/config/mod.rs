@@ -139,6 +139,7 @@ impl Configuration {
         let admd = check::admd(&house, &mut file);
         let brand = check::brand(&house, &web, &mut file);
         check::relay(&relay, &mut file);
+        check::limits((&smtp, &web), (&relay, &queue), &mut file);
         check::log(&log, &mut file);
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         match (file.finish(), admd, brand) {

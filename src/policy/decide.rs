@@ -39,7 +39,7 @@ struct Weighed {
 /// One decision for each recipient, in the order of the envelope.
 pub fn decide(policies: &[&Match], options: &Options, facts: &Facts<'_>) -> Vec<Decision> {
     let recipients = &facts.envelope.recipients;
-    let mut weighed: Vec<Weighed> = recipients.iter().map(|recipient| weigh(policies, options, facts, recipient)).collect();
+    let mut weighed: Vec<Weighed> = recipients.iter().map(|recipient| weigh(policies, facts, recipient)).collect();
     if options.mixed == Mixed::Strictest {
         let outside = |recipient: &Recipient| !facts.admd.is_internal(&recipient.forward_path);
         let strictest = weighed.iter().zip(recipients).filter(|(_, to)| outside(to)).map(|(one, _)| one.clone()).reduce(Weighed::stricter);
@@ -65,7 +65,7 @@ pub fn matching<'m>(policies: &[&'m Match], facts: &Facts<'_>, recipient: &Mailb
     policies.iter().copied().filter(applies).filter(|policy| !lifted(policy)).collect()
 }
 
-fn weigh(policies: &[&Match], options: &Options, facts: &Facts<'_>, recipient: &Recipient) -> Weighed {
+fn weigh(policies: &[&Match], facts: &Facts<'_>, recipient: &Recipient) -> Weighed {
     let matched = matching(policies, facts, &recipient.forward_path);
     let mut weighed = Weighed { floor: Demand::NOTHING, default: Demand::NOTHING, go: Go::Now, because: Vec::new() };
     for policy in &matched {
