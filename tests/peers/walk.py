@@ -6,6 +6,7 @@ Prints one line for each claim; the first one that does not hold ends the walk.
 import argparse
 import email
 import email.policy
+import io
 import os
 import pathlib
 import random
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from email.message import EmailMessage
 
 import dkim
@@ -350,7 +352,10 @@ def under_systemd(program, place):
         port = handed.getsockname()[1]
         with smtplib.SMTP("127.0.0.1", port) as client:
             message = plain("emma@example.org", "karin@mail.example")
-            message.add_attachment(b"a,b\n1,2\n", maintype="text", subtype="csv", filename="numbers.csv")
+            archive = io.BytesIO()
+            with zipfile.ZipFile(archive, "w") as entries:
+                entries.writestr("numbers.csv", "a,b\n1,2\n")
+            message.add_attachment(archive.getvalue(), maintype="application", subtype="zip", filename="numbers.zip")
             client.sendmail("emma@example.org", ["karin@mail.example"], message.as_bytes())
         claim("an inherited socket is served, by a user without rights", True)
         workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
@@ -393,7 +398,9 @@ def behind_postfix(program, place):
     postfix = Postfix(f"{place}/around", example).start()
     gateway = Gateway(program, f"{place}/inside", f"127.0.0.1:{back}")
     config = gateway.directory / "waxseal.toml"
-    config.write_text(config.read_text().replace(f"127.0.0.1:{gateway.smtp}", f"127.0.0.1:{gate}"))
+    # Both have the machine's one name, as they will.
+    text = config.read_text().replace(f"127.0.0.1:{gateway.smtp}", f"127.0.0.1:{gate}")
+    config.write_text(text.replace('hostname = "mail.example.org"', 'hostname = "hop.example.org"'))
     gateway.smtp = gate
     gateway.start()
     try:
