@@ -10,14 +10,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::crypto::{aead::Key, derive, random};
 use crate::event::{self, Event};
 use crate::extract::Extractor;
-use crate::mail::{Admd, EnhancedStatus, Message, decode, trace};
+use crate::mail::{Admd, EnhancedStatus, Mailbox, Message, decode, trace};
 use crate::notice::{About, Notices};
 use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish};
 use crate::queue::{Queue, QueueId};
@@ -59,20 +61,32 @@ pub struct Parts {
 
 /// The way in.
 #[derive(Clone)]
-pub struct Intake(Arc<Parts>);
+pub struct Intake {
+    parts: Arc<Parts>,
+    turns: Arc<Semaphore>,
+}
 
 impl Intake {
     /// Over its parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self { parts: Arc::new(parts), turns: Arc::new(Semaphore::new(TURNS)) }
     }
 }
 
 impl smtp::Intake for Intake {
     async fn accept(&self, transaction: Transaction) -> Result<Receipt, Refusal> {
-        let parts = Arc::clone(&self.0);
+        // The threads that may block are for relay and pages too: messages that take long must not have all of them.
+        let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await else {
+            report(&Refusal::Full);
+            return Err(Refusal::Full);
+        };
+        let parts = Arc::clone(&self.parts);
         // Inspection and sealing are work for a core, not for the threads that serve sockets.
-        let settled = tokio::task::spawn_blocking(move || parts.accept(&transaction)).await;
+        let settled = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            parts.accept(&transaction)
+        })
+        .await;
         let result = settled.unwrap_or_else(|_| Err(Refusal::Unavailable(Fault(String::from("a step of intake panicked")))));
         if let Err(refusal) = &result {
             report(refusal);
@@ -81,7 +95,7 @@ impl smtp::Intake for Intake {
     }
 
     fn has_room(&self, size: u64) -> bool {
-        let (path, reserve) = &self.0.room;
+        let (path, reserve) = &self.parts.room;
         // What cannot be asked is no reason to refuse: the write itself will tell.
         rustix::fs::statvfs(path).is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) >= size.saturating_add(*reserve))
     }
@@ -92,7 +106,7 @@ impl Parts {
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
         self.refuse_loops(&message)?;
-        let author = self.author(&message)?;
+        let author = self.author(&message, transaction)?;
         let (decisions, wish) = self.decide(author, &message, transaction)?;
         let plan = Plan::new(decisions);
         let (letters, go_live) = self.seal(&plan, &message, transaction)?;
@@ -113,20 +127,32 @@ impl Parts {
         Ok(())
     }
 
-    /// Who speaks: exactly one author, of the house, unless foreign authors may pass untouched.
-    fn author(&self, message: &Message) -> Result<Author, Refusal> {
-        let status = EnhancedStatus::new(5, 7, 1);
-        let from: Vec<_> = message.header().all("From").collect();
-        let addresses = from.first().map(|field| decode::addresses(&field.value())).unwrap_or_default();
-        let ours = addresses.mailboxes.first().is_some_and(|(_, mailbox)| self.admd.is_internal(mailbox));
-        let single = from.len() == 1 && addresses.mailboxes.len() == 1 && addresses.malformed == 0;
-        match (single && ours, self.foreign_from) {
-            (true, _) => Ok(Author::Ours),
-            (false, smtp::ForeignFrom::Pass) => Ok(Author::Foreign),
-            (false, smtp::ForeignFrom::Reject) if single => {
-                Err(malformed(status, "the From address is not of a domain that this gateway serves"))
+    /// Who speaks: exactly one author, of the house, and nobody else than AUTH has proved. Foreign authors
+    /// may pass untouched where that is allowed; but a From field is easily written, so mail that comes out
+    /// of the house in any other respect is the house's whatever stands there: a reverse-path of ours, none
+    /// at all, an author of ours beside others.
+    fn author(&self, message: &Message, transaction: &Transaction) -> Result<Author, Refusal> {
+        let from = Named::by(message, "From");
+        let of_the_house = |mailbox: &Mailbox| self.admd.is_internal(mailbox);
+        if let Some(identity) = &transaction.peer.identity {
+            let sender = Named::by(message, "Sender");
+            let own = from.mailboxes.iter().chain(&sender.mailboxes).all(|mailbox| identity.may_send_as(mailbox));
+            return match from.is_one() && own && sender.malformed == 0 {
+                true => Ok(Author::Ours),
+                false => Err(malformed(FORBIDDEN, "From and Sender must be addresses of the authenticated user")),
+            };
+        }
+        if from.is_one() && from.mailboxes.iter().all(of_the_house) {
+            return Ok(Author::Ours);
+        }
+        let house = transaction.envelope.reverse_path.mailbox().is_none_or(of_the_house) || from.mailboxes.iter().any(of_the_house);
+        match self.foreign_from {
+            smtp::ForeignFrom::Pass if house => Ok(Author::Ours),
+            smtp::ForeignFrom::Pass => Ok(Author::Foreign),
+            smtp::ForeignFrom::Reject if from.is_one() => {
+                Err(malformed(FORBIDDEN, "the From address is not of a domain that this gateway serves"))
             }
-            (false, smtp::ForeignFrom::Reject) => {
+            smtp::ForeignFrom::Reject => {
                 Err(malformed(EnhancedStatus::new(5, 6, 0), "the message needs exactly one From field with one address"))
             }
         }
@@ -220,6 +246,31 @@ enum Author {
     Foreign,
 }
 
+/// Who is named in the address fields of one name.
+struct Named {
+    fields: usize,
+    mailboxes: Vec<Mailbox>,
+    malformed: usize,
+}
+
+impl Named {
+    fn by(message: &Message, field: &str) -> Self {
+        let mut named = Self { fields: 0, mailboxes: Vec::new(), malformed: 0 };
+        for field in message.header().all(field) {
+            let found = decode::addresses(&field.value());
+            named.fields += 1;
+            named.malformed += found.malformed;
+            named.mailboxes.extend(found.mailboxes.into_iter().map(|(_, mailbox)| mailbox));
+        }
+        named
+    }
+
+    /// One field with one address, which every reader reads alike.
+    const fn is_one(&self) -> bool {
+        self.fields == 1 && self.mailboxes.len() == 1 && self.malformed == 0
+    }
+}
+
 /// What a letter says of its parcel, taken before the parcel is sealed.
 struct Head {
     kind: Kind,
@@ -282,3 +333,10 @@ fn report(refusal: &Refusal) {
         Refusal::Full => event::emit(&Event::Refused { status: "4.3.1", because: "no room" }),
     }
 }
+
+/// RFC 3463 §3.8: delivery not authorised.
+const FORBIDDEN: EnhancedStatus = EnhancedStatus::new(5, 7, 1);
+/// Messages that are looked into at once: a quarter of the threads that may block.
+const TURNS: usize = 128;
+/// Shorter than clients wait for the reply to the dot.
+const TURN_WAIT: Duration = Duration::from_secs(240);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole test command: format, lints, unit and whole-product tests, broken configurations, real peers, the browser walk, five kills.
+# The whole test command: format, lints, unit and whole-product tests, broken configurations, real peers, the browser walk, quick faults, five kills.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
@@ -19,6 +19,9 @@ tests/peers/run.sh
 
 step "the browser walk"
 tests/browser/run.sh
+
+step "quick faults"
+python3 tests/faults/quick.py --program target/debug/waxseal
 
 step "five kills under load"
 python3 tests/faults/kills.py --kills 5 --program target/debug/waxseal

@@ -3,7 +3,7 @@
 use super::Why;
 use super::archive::collect;
 use super::walk::{Item, Walk};
-use crate::mail::{Message, TransferEncoding, decode};
+use crate::mail::{HeaderField, Message, TransferEncoding, decode};
 
 /// Looks at every part of a message.
 pub fn read(walk: &mut Walk, item: &Item<'_>) {
@@ -15,9 +15,10 @@ pub fn read(walk: &mut Walk, item: &Item<'_>) {
         if walk.budget().entry().is_err() {
             return walk.unread(&item.place, Why::OverBudget);
         }
-        let fields: Vec<String> =
-            READ.iter().flat_map(|name| part.header.all(name)).map(|field| decode::unstructured(&field.value())).collect();
-        walk.say(&item.place, fields.join("\n"));
+        let fields = part.header.fields().iter().map(HeaderField::words);
+        let outside = message.outside(part).into_iter().filter(|_| part.is_multipart()).map(|octets| decode::unlabelled(&octets));
+        let shown: Vec<String> = fields.chain(outside).filter(|text| !text.trim().is_empty()).collect();
+        walk.say(&item.place, shown.join("\n"));
         if part.is_multipart() || !part.children.is_empty() {
             continue;
         }
@@ -40,6 +41,3 @@ pub fn read(walk: &mut Walk, item: &Item<'_>) {
         }
     }
 }
-
-/// Fields that a reader is shown.
-const READ: [&str; 8] = ["Subject", "From", "To", "Cc", "Reply-To", "Comments", "Keywords", "Content-Description"];

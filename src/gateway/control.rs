@@ -117,7 +117,7 @@ pub async fn serve(listener: UnixListener, gateway: Arc<Gateway>) {
         match listener.accept().await {
             // One operator at a time is enough, and a slow one is cut.
             Ok((stream, _)) => drop(tokio::time::timeout(PATIENCE, converse(stream, &gateway)).await),
-            // No descriptors: the next one may find some.
+            // Out of descriptors as a rule; it must not be the end of the operator's only way in.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -196,7 +196,7 @@ const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
 const LINE_MAX: u64 = 4096;
 /// An answer must fit into memory twice.
 const LIST_MAX: usize = 1000;
-/// Between two tries to take a connection.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// How long one operator may hold the socket.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// Between two tries to take a connection when there are no descriptors.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);

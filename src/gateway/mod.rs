@@ -92,9 +92,13 @@ impl Gateway {
         let certificates = Certificates::load(&configuration.path(&configuration.store.certs))?;
         let users = users(&configuration)?;
         let notices = Arc::new(Notices::new(brand.clone(), admd.clone(), templates(&configuration).as_deref())?);
-        let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots));
-        let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots };
+        let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
+        let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots.clone() };
         let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
+        stores::reconcile(&stores.spool_slots, queue.slots_in_use());
+        if stores.parcel_slots.places() <= RECONCILED {
+            stores::reconcile(&stores.parcel_slots, vault.slots_in_use());
+        }
         let stations = Stations { queue: queue.clone(), vault: vault.clone() };
         let relay = Arc::new(Relay::new(stations, &admd, &relay_options(&configuration), clock.clone())?);
         let channel = Arc::new(Channel::new(
@@ -195,3 +199,6 @@ fn waker(relay: &Arc<Relay>) -> Arc<dyn Fn() + Send + Sync> {
 
 /// Attachments that are read at once: one for each core that is likely there.
 const WORKERS: usize = 2;
+/// A vault of so many slots is read through at the start to find those that nobody holds; in a larger
+/// one the 8 KiB that a crash costs are not worth the time.
+const RECONCILED: u32 = 32_768;

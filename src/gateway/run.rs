@@ -209,7 +209,8 @@ const HELP: [(ErrorKind, &str); 3] = [
     (ErrorKind::PermissionDenied, "\n    ports below 1024 are opened by systemd (systemd/) or need CAP_NET_BIND_SERVICE"),
     (ErrorKind::AddrNotAvailable, "\n    this machine has no such address"),
 ];
-/// How long open sessions and attempts get after a stop; a little more than they take for themselves.
-const DRAIN: Duration = Duration::from_secs(35);
+/// How long open sessions and attempts get after a stop; a little more than they take for themselves,
+/// and less than the 30 s after which an operator loses patience.
+const DRAIN: Duration = Duration::from_secs(28);
 /// How often what is over is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use super::Failed;
 use crate::config::Configuration;
 use crate::crypto::{Kek, KeyRing};
+use crate::event::{self, Event};
 use crate::store::slots::FileSlots;
-use crate::store::{Blobs, SealedRecords, Slots, blobs::DirectoryBlobs, redb::RedbRecords};
+use crate::store::{Blobs, Fault, SealedRecords, SlotNo, blobs::DirectoryBlobs, redb::RedbRecords};
 
 /// Everything that outlives the process.
 pub struct Opened {
@@ -21,11 +22,11 @@ pub struct Opened {
     /// Parcels' octets.
     pub parcels: Arc<dyn Blobs>,
     /// Parcels' slots.
-    pub parcel_slots: Arc<dyn Slots>,
+    pub parcel_slots: Arc<FileSlots>,
     /// Waiting mail's octets.
     pub spool: Arc<dyn Blobs>,
     /// Waiting mail's slots.
-    pub spool_slots: Arc<dyn Slots>,
+    pub spool_slots: Arc<FileSlots>,
 }
 
 impl Opened {
@@ -43,6 +44,16 @@ impl Opened {
             spool: Arc::new(DirectoryBlobs::open(&directory.join("spool"))?),
             spool_slots: Arc::new(FileSlots::open(&directory.join("spool.slots"))?),
         })
+    }
+}
+
+/// Frees the slots that a process which died had taken and nobody holds. What the holder cannot tell
+/// for certain is left as it is: a lost slot costs 32 octets, a wrong one somebody's mail.
+pub fn reconcile(slots: &FileSlots, held: Result<Vec<SlotNo>, Fault>) {
+    match held.and_then(|held| slots.retain(held)) {
+        Ok(0) => {}
+        Ok(freed) => event::emit(&Event::Upkeep { what: "slots", result: &format!("{freed} that nobody holds are free again") }),
+        Err(fault) => event::emit(&Event::Trouble { place: "slots", fault: &fault.0 }),
     }
 }
 

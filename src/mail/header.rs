@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::decode;
+
 /// One `Name: value` with its folding, exactly as received, CRLF included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderField {
@@ -38,6 +40,17 @@ impl HeaderField {
         String::from_utf8_lossy(&self.value()).into_owned()
     }
 
+    /// What a person could have written into it, decoded: nothing where only machines write, and of
+    /// a list of message ids what stands outside the angle brackets.
+    pub fn words(&self) -> String {
+        let name = self.name().to_ascii_lowercase();
+        match name.as_str() {
+            name if MACHINES.contains(&name) => String::new(),
+            name if IDS.contains(&name) => outside_angles(&decode::unstructured(&self.value())),
+            _ => decode::unstructured(&self.value()),
+        }
+    }
+
     /// The field with its folding and final CRLF.
     pub const fn raw(&self) -> &Bytes {
         &self.raw
@@ -71,3 +84,39 @@ impl Header {
         self.fields.iter().find(|field| field.is(name))
     }
 }
+
+/// What is left of a text without `<…>`. What has no end is left whole.
+pub fn outside_angles(text: &str) -> String {
+    let mut left = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        left.push_str(before);
+        left.push(' ');
+        rest = after.split_once('>').map_or(after, |(_, behind)| behind);
+    }
+    left.push_str(rest);
+    left
+}
+
+/// Trace, signatures and structure: long, full of digits, and shown to nobody.
+const MACHINES: [&str; 16] = [
+    "received",
+    "return-path",
+    "date",
+    "resent-date",
+    "mime-version",
+    "content-type",
+    "content-disposition",
+    "content-transfer-encoding",
+    "thread-index",
+    "dkim-signature",
+    "domainkey-signature",
+    "authentication-results",
+    "arc-seal",
+    "arc-message-signature",
+    "arc-authentication-results",
+    "autocrypt",
+];
+
+/// RFC 5322 §3.6.4.
+const IDS: [&str; 5] = ["message-id", "resent-message-id", "in-reply-to", "references", "content-id"];

@@ -71,6 +71,13 @@ impl Message {
         self.slice(&part.body)
     }
 
+    /// What stands before the first and after the last part of a multipart, delimiters included: shown
+    /// by no reader of MIME, but by every other.
+    pub fn outside(&self, part: &Part) -> Vec<Bytes> {
+        let (Some(first), Some(last)) = (part.children.first(), part.children.last()) else { return Vec::new() };
+        vec![self.slice(&(part.body.start..first.span.start)), self.slice(&(last.span.end..part.body.end))]
+    }
+
     /// A reader over the part's content with its transfer encoding undone, in constant memory.
     pub fn content(&self, part: &Part) -> Box<dyn Read + Send> {
         decode::transfer(self.body(part), part.encoding)

@@ -1,14 +1,21 @@
 //! Mail that no person wrote: reports and automatic answers.
 //!
-//! A link in a report helps nobody and may be answered by a machine. But a header field is easily
-//! written, so only the real shape of a report is believed, and an automatic answer is spared only
-//! what its sender could have turned off anyway.
+//! A link in a report helps nobody and may be answered by a machine. But a header field and a null
+//! reverse-path are easily written, so only the real shape of a report is believed, and whoever writes
+//! it gains nothing: what was found counts in such mail as in any other, and so do files.
 //!
 //! RFC 3464 (DSN), RFC 8098 (MDN), RFC 3834 (automatic answers).
 
+use crate::mail::nature::Natures;
 use crate::mail::{Part, ReversePath};
 
 use super::Facts;
+
+/// Whether a policy that asks for no finding leaves the message alone.
+pub fn is_spared(facts: &Facts<'_>) -> bool {
+    (is_report(facts) && Natures::of(facts.message).forwarded_files().next().is_none())
+        || (is_automatic_answer(facts) && facts.inspection.attachments.is_empty())
+}
 
 /// A delivery status or disposition notification with a null reverse-path and nothing else in it.
 pub fn is_report(facts: &Facts<'_>) -> bool {

@@ -117,10 +117,7 @@ pub enum Needs {
 impl Condition {
     /// Whether it holds for one recipient.
     pub fn holds(&self, facts: &Facts<'_>, recipient: &Mailbox) -> Truth {
-        let sender = self
-            .sender
-            .as_ref()
-            .map(|who| Truth::from(facts.envelope.reverse_path.mailbox().is_some_and(|sender| any(who, sender, facts))));
+        let sender = self.sender.as_ref().map(|who| sender_is(who, facts));
         let to = self.recipient.as_ref().map(|who| Truth::from(any(who, recipient, facts)));
         let subject = self.subject.as_ref().map(|globs| Truth::from(like(globs, &subject_of(facts))));
         let size = self.size.map(|bound| Truth::from(bound.holds(facts.message.bytes().len() as u64)));
@@ -281,6 +278,19 @@ fn unread(facts: &Facts<'_>) -> bool {
 
 fn any(who: &[Who], mailbox: &Mailbox, facts: &Facts<'_>) -> bool {
     who.iter().any(|one| one.is(mailbox, facts))
+}
+
+/// Reverse-path and author: a client may leave either empty, or fill in what it likes. Where they do
+/// not agree, nobody can tell.
+fn sender_is(who: &[Who], facts: &Facts<'_>) -> Truth {
+    let authors = facts.message.header().all("From").flat_map(|field| crate::mail::decode::addresses(&field.value()).mailboxes);
+    let named = facts.envelope.reverse_path.mailbox().cloned().into_iter().chain(authors.map(|(_, mailbox)| mailbox));
+    let fits: Vec<bool> = named.map(|mailbox| any(who, &mailbox, facts)).collect();
+    match (fits.contains(&true), fits.contains(&false)) {
+        (true, false) => Truth::Yes,
+        (false, true) => Truth::No,
+        (true, true) | (false, false) => Truth::Unknown,
+    }
 }
 
 fn like(globs: &[Glob], text: &str) -> bool {

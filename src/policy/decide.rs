@@ -52,14 +52,13 @@ pub fn decide(policies: &[&Match], options: &Options, facts: &Facts<'_>) -> Vec<
 
 /// The policies that match a recipient.
 pub fn matching<'m>(policies: &[&'m Match], facts: &Facts<'_>, recipient: &Mailbox) -> Vec<&'m Match> {
-    let report = automatic::is_report(facts);
-    let answer = automatic::is_automatic_answer(facts);
+    let (report, spared) = (automatic::is_report(facts), automatic::is_spared(facts));
     let applies = |policy: &&Match| {
         // Mail that stays in the house is left alone unless a policy says whom in it it means.
         let meant = !facts.admd.is_internal(recipient) || policy.when.names(recipient, facts);
-        // Nobody sees a link in an answer that no person sent; what is mandatory stays so.
-        let spared = report || (answer && policy.mode == Mode::Automatic && policy.asks.go != Some(Go::Reject));
-        meant && !spared && policy.when.holds(facts, recipient) != Truth::No
+        // Nobody sees a link in an answer that no person sent; what is mandatory or found stays so.
+        let waived = policy.when.found.is_none() && (report || (policy.mode == Mode::Automatic && policy.asks.go != Some(Go::Reject)));
+        meant && !(spared && waived) && policy.when.holds(facts, recipient) != Truth::No
     };
     let lifted = |policy: &&Match| policy.unless.iter().any(|exception| exception.holds(facts, recipient).lifts(exception, facts));
     policies.iter().copied().filter(applies).filter(|policy| !lifted(policy)).collect()
@@ -80,7 +79,7 @@ fn weigh(policies: &[&Match], facts: &Facts<'_>, recipient: &Recipient) -> Weigh
         weighed.because.push(Reason::Policy { name: policy.name.clone(), text, findings });
         weighed.because.extend(raised.into_iter().map(Reason::RaisedFor));
     }
-    if !facts.admd.is_internal(&recipient.forward_path) && !automatic::is_report(facts) {
+    if !facts.admd.is_internal(&recipient.forward_path) {
         weighed.supply(&matched, facts);
     }
     weighed

@@ -1,7 +1,8 @@
 //! Looking into a message: every part once, every text as its reader sees it.
 //!
-//! The strict scanner's view, plus what hides in a text as a run of base64. What cannot be read is
-//! a finding of its own and never clean. Decides nothing.
+//! The strict scanner's view, plus every other reading of a text that some program takes, and the files
+//! that are written into texts. What cannot be read is a finding of its own and never clean. What is a
+//! file is said in [`mail::nature`](crate::mail::nature). Decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -9,11 +10,13 @@ use std::io::Read;
 use bytes::Bytes;
 
 use crate::extract::{Extracted, Unread, Why, html};
-use crate::mail::{Disposition, Message, Part, decode};
+use crate::mail::nature::{Nature, Natures};
+use crate::mail::{Message, Part, decode, header, sealed};
 
+use super::hidden::{Hidden, hidden};
 use super::recogniser::Recogniser;
 use super::rule::Per;
-use super::{AMBIGUOUS, Attachment, END_TO_END, Encrypted, Finding, Inspection, OPAQUE, Place, UNINSPECTABLE, sealed};
+use super::{AMBIGUOUS, Attachment, END_TO_END, Encrypted, Finding, Inspection, OPAQUE, Place, UNINSPECTABLE};
 
 /// Turns name, declared type and content of a file into text.
 pub type ReadFile<'r> = &'r dyn Fn(&str, &str, &Bytes) -> Extracted;
@@ -41,7 +44,7 @@ pub fn walk(message: &Message, read: ReadFile<'_>, tell: &mut dyn FnMut(Seen)) {
         tell(Seen::BuiltIn(AMBIGUOUS, Place::Message, ambiguity.reason.to_owned()));
     }
     walk_header(message, tell);
-    Walk { message, read, tell }.part(message.root(), None);
+    Walk { message, natures: Natures::of(message), read, tell }.part(message.root(), None);
 }
 
 fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
@@ -49,84 +52,180 @@ fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
         if field.is("Subject") {
             tell(Seen::Text(Place::Subject, decode::unstructured(&field.value())));
         } else if NAMING.iter().any(|name| field.is(name)) {
-            let addresses = decode::addresses(&field.value());
-            let names = addresses.mailboxes.into_iter().filter_map(|(name, _)| name);
-            // What is not an address may be anything, so all of the field is looked at.
-            let all = (addresses.malformed > 0).then(|| decode::unstructured(&field.value()));
-            names.chain(all).for_each(|text| tell(Seen::Text(Place::Header, text)));
-        } else if FREE.iter().any(|name| field.is(name)) {
-            tell(Seen::Text(Place::Header, decode::unstructured(&field.value())));
+            let names: Vec<String> = decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
+            // Comments and names of groups as well, and all of what is no address.
+            let rest = header::outside_angles(&decode::unstructured(&field.value()));
+            let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
+            let rest = rest.join(" ");
+            let told = names.iter().any(|name| *name == rest) || rest.is_empty();
+            names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Text(Place::Header, text)));
+        } else if !field.name().to_ascii_lowercase().starts_with("content-") {
+            let text = field.words();
+            if !text.trim().is_empty() {
+                tell(Seen::Text(Place::Header, text));
+            }
         }
     }
 }
 
 struct Walk<'w> {
     message: &'w Message,
+    natures: Natures,
     read: ReadFile<'w>,
     tell: &'w mut dyn FnMut(Seen),
 }
 
 impl Walk<'_> {
     fn part(&mut self, part: &Part, parent: Option<&Part>) {
-        if let Some(name) = part.file_name.as_ref().filter(|_| parent.is_some()) {
-            (self.tell)(Seen::Text(Place::FileName(part.id), name.replace('_', " ")));
-        }
+        let nature = self.natures.get(part);
+        self.names(part, nature);
+        self.fields(part, nature, parent);
         if sealed::is_encrypted(self.message, part) {
             (self.tell)(Seen::BuiltIn(END_TO_END, Place::Body(part.id), "encrypted by its sender".to_owned()));
-        } else if part.is_multipart() {
-            part.children.iter().for_each(|child| self.part(child, Some(part)));
-        } else if is_text(part) {
-            self.text(part);
-        } else if !sealed::is_signature(self.message, part, parent) {
-            self.file(part, parent);
+            // Nothing in it is for us to read, but its frame can carry words.
+            part.children.iter().for_each(|child| self.fields(child, nature, Some(part)));
+            self.say(Place::Body(part.id), decode::unlabelled(&self.message.body(part)));
+            return;
+        }
+        match nature {
+            Nature::Frame => part.children.iter().for_each(|child| self.part(child, Some(part))),
+            Nature::Text | Nature::Html => self.text(part),
+            Nature::Apparatus if sealed::is_signature(self.message, part, parent) => {}
+            Nature::Apparatus if part.file_name.is_none() && matches!(part.media_type.kind.as_str(), "text" | "message") => self.text(part),
+            Nature::Apparatus | Nature::Picture | Nature::File => self.file(part, nature),
+        }
+    }
+
+    /// The names by which a part is offered for opening. A forwarded message without one is called by
+    /// its subject.
+    fn names(&mut self, part: &Part, nature: Nature) {
+        if nature == Nature::Frame {
+            return;
+        }
+        let inner = part.children.first().filter(|_| part.is_message() && part.file_name.is_none());
+        let inner = inner.and_then(|message| message.header.first("Subject")).map(|field| decode::unstructured(&field.value()));
+        for name in part.file_name.clone().into_iter().chain(inner) {
+            self.say(Place::FileName(part.id), name.replace('_', " "));
+        }
+    }
+
+    /// What stands in the header of a part, or before and behind its parts, beside structure and names.
+    fn fields(&mut self, part: &Part, nature: Nature, parent: Option<&Part>) {
+        let place = if nature == Nature::File { Place::Attachment(part.id, Vec::new()) } else { Place::Body(part.id) };
+        let of_part = |name: &str| parent.is_some() || name.to_ascii_lowercase().starts_with("content-");
+        for field in part.header.fields().iter().filter(|field| of_part(field.name())) {
+            self.say(place.clone(), field.words());
+        }
+        for (name, value) in &part.media_type.parameters {
+            if !STRUCTURE.contains(&name.as_str()) {
+                self.say(place.clone(), value.clone());
+            }
+        }
+        if part.is_multipart() {
+            for octets in self.message.outside(part) {
+                self.say(place.clone(), decode::unlabelled(&octets));
+            }
+        }
+    }
+
+    fn say(&mut self, place: Place, text: String) {
+        if !text.trim().is_empty() {
+            (self.tell)(Seen::Text(place, text));
         }
     }
 
     fn text(&mut self, part: &Part) {
-        let mut text = self.message.text(part);
+        let place = Place::Body(part.id);
+        let source = self.message.text(part);
+        let mut readings = Vec::new();
         if part.media_type.is("text", "html") {
-            text = html::text(&text);
+            readings.push(html::text(&source));
+        } else if has_tags(&source, part) {
+            readings.push(html::text(&source));
+            readings.push(source.clone());
+        } else {
+            readings.push(source.clone());
         }
-        for hidden in base64_runs(&text) {
-            self.hidden(part, hidden);
-        }
-        (self.tell)(Seen::Text(Place::Body(part.id), text));
+        self.other_readings(part, &source, &mut readings);
+        self.unhide(&source, &place);
+        readings.into_iter().for_each(|text| self.say(place.clone(), text));
     }
 
-    /// Something that was written into a text as base64.
-    fn hidden(&mut self, part: &Part, content: Vec<u8>) {
-        match String::from_utf8(content) {
-            Ok(text) if !text.contains('\0') => (self.tell)(Seen::Text(Place::Body(part.id), text)),
-            Ok(text) => self.extracted(&(self.read)("", "application/octet-stream", &Bytes::from(text)), part),
-            Err(binary) => self.extracted(&(self.read)("", "application/octet-stream", &Bytes::from(binary.into_bytes())), part),
+    /// What those see who do not believe the label: another character set, or no text at all.
+    fn other_readings(&mut self, part: &Part, source: &str, readings: &mut Vec<String>) {
+        let octets = content_of(self.message, part);
+        let plain = std::str::from_utf8(&octets).is_ok_and(|text| text == source && !text.contains(['\0', '\u{1b}']));
+        let start = octets.trim_ascii_start();
+        if plain && !DOCUMENTS.iter().any(|magic| start.starts_with(magic)) {
+            return;
+        }
+        let unlabelled = decode::unlabelled(&octets);
+        if unlabelled != source {
+            readings.push(unlabelled);
+        }
+        if octets.contains(&0x1b) {
+            readings.push(encoding_rs::ISO_2022_JP.decode(&octets).0.into_owned());
+        }
+        let declared = match part.media_type.parameter("charset") {
+            Some(charset) => format!("{}; charset={charset}", part.media_type),
+            None => part.media_type.to_string(),
+        };
+        let extracted = (self.read)("", &declared, &octets);
+        let passages = extracted.passages.into_iter().map(|passage| passage.text);
+        readings.extend(passages.filter(|text| text != source));
+        for unread in &extracted.unread {
+            let (finding, why) = name_unread(unread);
+            (self.tell)(Seen::BuiltIn(finding, Place::Body(part.id), why.to_owned()));
         }
     }
 
-    /// The texts of what hid in a body; that such a run is no file at all says nothing.
-    fn extracted(&mut self, extracted: &Extracted, part: &Part) {
-        for passage in &extracted.passages {
-            (self.tell)(Seen::Text(Place::Body(part.id), passage.text.clone()));
+    /// Files that were written into a text.
+    fn unhide(&mut self, text: &str, place: &Place) {
+        for found in hidden(text) {
+            match found {
+                Hidden::Words(words) => self.say(place.clone(), words),
+                Hidden::Octets(octets) => {
+                    // That such a run is no file at all says nothing.
+                    let extracted = (self.read)("", "application/octet-stream", &Bytes::from(octets));
+                    extracted.passages.into_iter().for_each(|passage| self.say(place.clone(), passage.text));
+                    let locked = extracted.unread.iter().find(|unread| matches!(unread.why, Why::Encrypted | Why::OverBudget));
+                    if let Some((finding, why)) = locked.map(name_unread) {
+                        (self.tell)(Seen::BuiltIn(finding, place.clone(), why.to_owned()));
+                    }
+                }
+                Hidden::Sealed => (self.tell)(Seen::BuiltIn(END_TO_END, place.clone(), "encrypted by its sender".to_owned())),
+                Hidden::Unreadable(why) => (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place.clone(), why.to_owned())),
+            }
         }
     }
 
-    fn file(&mut self, part: &Part, parent: Option<&Part>) {
+    fn file(&mut self, part: &Part, nature: Nature) {
         let content = content_of(self.message, part);
         let name = part.file_name.clone().unwrap_or_default();
         let declared = part.media_type.to_string();
         let extracted = (self.read)(&name, &declared, &content);
-        let inline = is_inline(part, parent);
-        let place = |inside: &[String]| if inline { Place::Body(part.id) } else { Place::Attachment(part.id, inside.to_vec()) };
+        let place = |inside: &[String]| match nature {
+            Nature::Picture => Place::Body(part.id),
+            _ => Place::Attachment(part.id, inside.to_vec()),
+        };
         for names in &extracted.names {
-            (self.tell)(Seen::Text(place(names), names.last().map(|name| name.replace('_', " ")).unwrap_or_default()));
+            self.say(place(names), names.last().map(|name| name.replace('_', " ")).unwrap_or_default());
         }
         for passage in extracted.passages {
-            (self.tell)(Seen::Text(place(&passage.place), passage.text));
+            let place = place(&passage.place);
+            self.unhide(&passage.text, &place);
+            self.say(place, passage.text);
         }
         for unread in &extracted.unread {
             let (finding, why) = name_unread(unread);
             (self.tell)(Seen::BuiltIn(finding, place(&unread.place), why.to_owned()));
         }
-        if !inline {
+        let drawn = |kind: &String| kind.starts_with("image/");
+        let disguised = nature == Nature::Picture && !part.media_type.is("image", "svg+xml") && !extracted.types.iter().all(drawn);
+        if disguised {
+            (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place(&[]), "says that it is a picture and is none".to_owned()));
+        }
+        if nature == Nature::File {
             let behind_password = extracted.unread.iter().any(|unread| unread.why == Why::Encrypted);
             let mut types = vec![declared];
             types.extend(extracted.types);
@@ -134,6 +233,18 @@ impl Walk<'_> {
             let encrypted = if behind_password { Encrypted::Yes } else { Encrypted::No };
             (self.tell)(Seen::File(Attachment { part: part.id, name, types, size: content.len() as u64, encrypted }));
         }
+    }
+}
+
+/// Whether some reader takes a text for HTML: any subtype that may have tags, and plain text that
+/// begins like a page.
+fn has_tags(text: &str, part: &Part) -> bool {
+    match part.media_type.subtype.as_str() {
+        "plain" => {
+            let start: String = text.trim_start().chars().take(PAGE_START).collect::<String>().to_ascii_lowercase();
+            start.starts_with("<!doctype") || start.starts_with("<html")
+        }
+        _ => text.contains('<'),
     }
 }
 
@@ -225,21 +336,6 @@ pub fn mask(hit: &str) -> String {
         .collect()
 }
 
-/// Whether a part is read in place. Anything that says it is a file is one, whatever its type.
-fn is_text(part: &Part) -> bool {
-    let report =
-        part.media_type.kind == "message" && matches!(part.media_type.subtype.as_str(), "delivery-status" | "disposition-notification");
-    let shown =
-        part.media_type.kind == "text" && (part.file_name.is_none() || matches!(part.media_type.subtype.as_str(), "plain" | "html"));
-    part.disposition != Disposition::Attachment && (report || shown)
-}
-
-/// Whether a part is a picture of the text around it: it goes where the text goes.
-fn is_inline(part: &Part, parent: Option<&Part>) -> bool {
-    let related = parent.is_some_and(|parent| parent.media_type.is("multipart", "related"));
-    related && part.content_id.is_some() && part.disposition != Disposition::Attachment
-}
-
 /// The content of a leaf; of a message inside, its octets.
 fn content_of(message: &Message, part: &Part) -> Bytes {
     let mut content = Vec::new();
@@ -260,42 +356,30 @@ const fn name_unread(unread: &Unread) -> (&'static str, &'static str) {
     }
 }
 
-/// Runs of base64 in a text, decoded: lines of nothing else, at least one of them long.
-fn base64_runs(text: &str) -> Vec<Vec<u8>> {
-    let mut runs = Vec::new();
-    let mut run = String::new();
-    for line in text.lines().chain([" "]) {
-        let line = line.trim_matches(['>', ' ', '\t', '\r']);
-        let long_enough = line.len() >= BASE64_LINE || (!run.is_empty() && !line.is_empty());
-        if long_enough && line.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet)) {
-            run.push_str(line);
-            if line.ends_with('=') {
-                runs.extend(decode_run(&std::mem::take(&mut run)));
-            }
-        } else if !run.is_empty() {
-            runs.extend(decode_run(&run));
-            run.clear();
-        }
-        if runs.len() >= BASE64_RUNS_MAX {
-            break;
-        }
-    }
-    runs
-}
-
-fn decode_run(run: &str) -> Option<Vec<u8>> {
-    let packed = run.trim_end_matches('=');
-    // A single character over a group of four carries no octet.
-    let whole = if packed.len() % 4 == 1 { packed.get(..packed.len() - 1)? } else { packed };
-    let mut specification = data_encoding::BASE64_NOPAD.specification();
-    specification.check_trailing_bits = false;
-    specification.encoding().ok()?.decode(whole.as_bytes()).ok()
-}
-
-/// Fields whose display names people read.
-const NAMING: &[&str] = &["From", "Sender", "Reply-To", "To", "Cc"];
-/// Fields of free text.
-const FREE: &[&str] = &["Comments", "Keywords", "Thread-Topic"];
+/// Fields whose addresses have display names.
+const NAMING: &[&str] = &[
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Resent-From",
+    "Resent-Sender",
+    "Resent-To",
+    "Resent-Cc",
+    "Disposition-Notification-To",
+    "Return-Receipt-To",
+    "Errors-To",
+    "Mail-Followup-To",
+];
+/// Parameters that say how a part is to be read, and the name, which is looked at by itself.
+const STRUCTURE: &[&str] =
+    &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
+/// Documents that are written in ASCII.
+const DOCUMENTS: &[&[u8]] = &[b"{\\rtf", b"%PDF", b"%!PS"];
+/// `<!doctype` and a little more.
+const PAGE_START: usize = 16;
 /// A shorter hit shows its beginning only.
 const MASK_BOTH_ENDS: usize = 9;
 /// Reasons beyond these say nothing new.
@@ -304,9 +388,6 @@ const AMBIGUITIES_MAX: usize = 20;
 const HITS_MAX: usize = 200;
 /// Built-in findings that are listed; all of them are counted.
 const BUILT_IN_MAX: usize = 500;
-/// The shortest line that begins a run: an ordinary word is shorter.
-const BASE64_LINE: usize = 32;
-const BASE64_RUNS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -323,15 +404,5 @@ mod tests {
         ] {
             assert_eq!(mask(hit), expect);
         }
-    }
-
-    #[test]
-    fn base64_in_a_text_is_read() {
-        let hidden = data_encoding::BASE64.encode(b"the patient's number is 850709-9805, keep it to yourself");
-        let (first, second) = hidden.split_at(40);
-        for text in [hidden.clone(), format!("see:\n{first}\n{second}\nbye"), format!("> {first}\r\n> {second}\r\n")] {
-            assert_eq!(base64_runs(&text).first().map(|run| run.starts_with(b"the patient")), Some(true), "{text}");
-        }
-        assert_eq!(base64_runs("plain words and nothing else in here, really nothing"), Vec::<Vec<u8>>::new());
     }
 }

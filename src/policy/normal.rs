@@ -61,12 +61,14 @@ impl Normal {
         let mut length = 0;
         let mut was_space = matches!(spaced, Spaced::Yes);
         for octet in ascii.bytes() {
-            let space = octet <= b' ';
+            let space = (octet == b' ') | matches!(octet, b'\t'..=b'\r');
+            // Other controls are shown by nobody, so they part nothing.
+            let unseen = ((octet < b' ') & !space) | (octet == 0x7F);
             if let Some(slot) = kept.get_mut(length) {
                 *slot = if space { b' ' } else { octet.to_ascii_lowercase() };
             }
-            length += usize::from(!(space && was_space));
-            was_space = space;
+            length += usize::from(!(unseen | (space & was_space)));
+            was_space = (unseen & was_space) | space;
         }
         kept.truncate(length);
         // The octets come from ASCII alone, so nothing can be lost here.
@@ -97,10 +99,10 @@ impl Normal {
         for part in std::iter::once(c).nfkd().default_case_fold().nfkd() {
             if is_combining_mark(part) {
                 self.push_mark(part);
-            } else if confusable::is_invisible(part) {
+            } else if confusable::is_invisible(part) || (part.is_control() && !part.is_whitespace()) {
             } else if let Some(twin) = confusable::twin(part) {
                 spaced = self.push_ascii(twin, spaced);
-            } else if part.is_whitespace() || part.is_control() {
+            } else if part.is_whitespace() {
                 spaced = self.push_ascii(" ", spaced);
             } else {
                 spaced = self.push_folded(part);
@@ -164,7 +166,34 @@ pub fn rejoined(text: &str) -> String {
             joined.push('\n');
         }
     }
+    spelled_out(text, &mut joined);
     joined
+}
+
+/// Characters that stand one by one, as in the boxes of a form: `8 5 0 7 0 9 - 9 8 0 5`; and groups of
+/// digits with a hyphen between blanks.
+fn spelled_out(text: &str, joined: &mut String) {
+    let mut run = String::new();
+    let mut before = ["", ""];
+    for token in text.split(|c: char| c.is_whitespace() || c == '|').filter(|token| !token.is_empty()).chain([""]) {
+        let mut chars = token.chars();
+        match (chars.next(), chars.next()) {
+            (Some(c), None) if c.is_alphanumeric() || matches!(c, '-' | '+' | '.') => run.push(c),
+            _ => {
+                if run.chars().nth(SPELLED_MIN - 1).is_some() {
+                    joined.push_str(&run);
+                    joined.push('\n');
+                }
+                run.clear();
+            }
+        }
+        let [left, hyphen] = before;
+        let digits = |text: &str| !text.is_empty() && text.len() <= TOKEN_MAX && text.chars().all(char::is_numeric);
+        if matches!(hyphen, "-" | "\u{2010}" | "\u{2011}" | "\u{2013}") && digits(left) && digits(token) {
+            joined.extend([left, "-", token, "\n"]);
+        }
+        before = [hyphen, token];
+    }
 }
 
 /// What stands before a line break, without the hyphen that announces it.
@@ -210,6 +239,8 @@ enum Spaced {
 const SPARE: usize = 64;
 /// Longer than any word of a rule; bounds the work for a line without spaces.
 const TOKEN_MAX: usize = 48;
+/// Shorter runs of single characters are lists, scores and initials.
+const SPELLED_MIN: usize = 9;
 /// The accent that a letter with a stroke through it is taken to have.
 const STROKE: char = '\u{338}';
 /// Letters whose stroke Unicode does not set aside.

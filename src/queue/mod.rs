@@ -11,17 +11,19 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
-use crate::store::{Blobs, Conflict, Fault, SealedRecords, Slots, Write};
+use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
 
 mod entry;
 mod index;
 mod report;
+mod revoke;
 mod settlement;
 mod spool;
 mod work;
 
 use entry::{Entry, Head};
 use index::{Index, Millis, Place};
+pub use revoke::Revoke;
 use spool::{Spool, Spooled, fault, lock, trouble};
 
 /// Ours: 64 random bits, printed as 13 characters of base32.
@@ -52,15 +54,6 @@ pub enum Carries {
     Nothing,
     /// The link of one recipient into this parcel: a final failure takes the way back ([`Revoke`]).
     Link([u8; 16]),
-}
-
-/// A link whose mail failed for good: nobody has it, so nobody shall be able to use it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revoke {
-    /// The parcel.
-    pub parcel: [u8; 16],
-    /// Whose link.
-    pub recipient: Mailbox,
 }
 
 /// Proof that entries are on stable storage. Only [`Queue::commit`] makes one.
@@ -232,7 +225,8 @@ impl Queue {
     }
 
     /// Ends a lease: recipients that are done leave, those that are late get their next time, those
-    /// that failed or whose time is over cause a DSN, all in one commit. Tells which links died with it.
+    /// that failed or whose time is over cause a DSN, all in one commit. Tells which links died with it;
+    /// each is owed until [`revoked`](Self::revoked) hears that it was taken back.
     pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, now: Timestamp) -> Result<Vec<Revoke>, Fault> {
         let settled = self.try_settle(lease.id, &outcomes, now);
         if settled.is_err() {
@@ -319,6 +313,24 @@ impl Queue {
         lock(&self.index).remove(id);
         spooled.into_iter().for_each(|spooled| self.spool.buried(id, spooled));
         Ok(true)
+    }
+
+    /// Every slot that an entry names, for [`FileSlots::retain`](crate::store::slots::FileSlots::retain)
+    /// at the start, before anything is taken on. With an entry that cannot be read it is a fault:
+    /// nobody knows which slot that one needs.
+    pub fn slots_in_use(&self) -> Result<Vec<SlotNo>, Fault> {
+        let mut slots = Vec::new();
+        let mut from = Vec::new();
+        loop {
+            let page = self.records.scan(entry::PREFIX, &from, spool::PAGE)?;
+            for record in &page {
+                slots.push(Entry::parse(&record.value).map_err(|damaged| Fault(damaged.0.into()))?.spooled.slot());
+            }
+            match page.last() {
+                Some(last) if page.len() >= spool::PAGE => from = [last.key.as_slice(), &[0]].concat(),
+                _ => return Ok(slots),
+            }
+        }
     }
 
     /// Overwrites the slots of settled entries, in one batch; tells how many there were. Called

@@ -6,7 +6,7 @@ use super::entry::{Entry, Head};
 use super::index::{Millis, Place};
 use super::settlement::{self, Settlement};
 use super::spool::{FreshSlot, Spooled, lock};
-use super::{Carries, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report};
+use super::{Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
 use crate::crypto::random;
 use crate::event::{Event, emit};
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
@@ -35,10 +35,18 @@ impl Queue {
                 return Ok(vec![]);
             };
             let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, now.as_millisecond());
+            let revokes = revoke::of((id, &stored.entry), &settlement);
+            let mut changes = self.changes(&stored, &settlement)?;
+            for revoke in &revokes {
+                changes.push(revoke::note(&self.records, revoke)?);
+            }
             let mut reports = self.prepare(self.reports(&stored, &settlement, now)?, now)?;
             let check = Check::Version(Entry::key(id), stored.version);
-            match self.write(vec![check], &mut reports, self.changes(&stored, &settlement)?) {
-                Ok(()) => return Ok(self.conclude(stored, settlement, reports)),
+            match self.write(vec![check], &mut reports, changes) {
+                Ok(()) => {
+                    self.conclude(stored, settlement, reports);
+                    return Ok(revokes);
+                }
                 Err(Conflict::Check) => self.discard(reports),
                 Err(Conflict::Fault(fault)) => return Err(fault),
             }
@@ -58,7 +66,7 @@ impl Queue {
     }
 
     /// What follows from a settlement that is on stable storage.
-    fn conclude(&self, Stored { id, entry, .. }: Stored, settlement: Settlement, reports: Vec<Prepared>) -> Vec<Revoke> {
+    fn conclude(&self, Stored { id, entry, .. }: Stored, settlement: Settlement, reports: Vec<Prepared>) {
         for (_, status) in &settlement.failed {
             emit(&Event::Failed { id: &id.to_string(), status: &status.to_string() });
         }
@@ -70,10 +78,6 @@ impl Queue {
             }
         }
         self.admit(reports);
-        match entry.carries {
-            Carries::Nothing => vec![],
-            Carries::Link(parcel) => settlement.failed.into_iter().map(|(recipient, _)| Revoke { parcel, recipient }).collect(),
-        }
     }
 
     fn reports(&self, Stored { id, entry, .. }: &Stored, settlement: &Settlement, now: Timestamp) -> Result<Vec<NewEntry>, Fault> {

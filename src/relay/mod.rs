@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::event::{Event, emit};
 use crate::mail::Admd;
 use crate::mistake::Mistake;
-use crate::queue::{Fate, Lease, Outcome, Queue, QueueId};
+use crate::queue::{Fate, Lease, Outcome, Queue, QueueId, Revoke};
 use crate::smtp::client::{Body, Said};
 use crate::store::Fault;
 use crate::vault::{ParcelId, Vault};
@@ -90,7 +90,7 @@ impl Relay {
         self.woken.notify_one();
     }
 
-    /// Leases what is due and attempts it until `stop`; then lets running attempts settle (at most 30 s).
+    /// Leases what is due and attempts it until `stop`; then lets running attempts settle (at most 25 s).
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut upkeep = JoinSet::new();
@@ -141,10 +141,8 @@ impl Relay {
         log(lease.id, &self.hop.name, &outcomes);
         let settled = off_thread(move || {
             // The queue first: a link that is taken back while its mail may still go out would be a dead one.
-            for revoke in queue.settle(lease, outcomes, now)? {
-                vault.revoke(ParcelId(revoke.parcel), &revoke.recipient).unwrap_or_else(|fault| trouble(&fault));
-            }
-            Ok(())
+            let died = queue.settle(lease, outcomes, now)?;
+            take_back(&queue, &vault, died)
         });
         settled.await.unwrap_or_else(|fault| trouble(&fault));
     }
@@ -189,13 +187,18 @@ impl Relay {
         }
     }
 
-    /// Overwrites slots of settled entries, closes idle connections, removes octets without an entry.
+    /// Overwrites slots of settled entries, closes idle connections, removes octets without an entry,
+    /// takes back links that a stop or a fault left open.
     async fn keep_tidy(self: Arc<Self>) {
         let mut seconds: u64 = 0;
         loop {
             if seconds.is_multiple_of(SWEEP_EVERY) {
-                let (queue, now) = (self.queue.clone(), self.clock.now());
-                off_thread(move || queue.sweep(now)).await.map_or_else(|fault| trouble(&fault), |_| ());
+                let (queue, vault, now) = (self.queue.clone(), self.vault.clone(), self.clock.now());
+                let swept = off_thread(move || {
+                    take_back(&queue, &vault, queue.owed()?)?;
+                    queue.sweep(now)
+                });
+                swept.await.map_or_else(|fault| trouble(&fault), |_| ());
             }
             self.tidy().await;
             self.hop.close_idle().await;
@@ -236,6 +239,14 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> +
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| Err(Fault(ended.to_string())))
 }
 
+/// Links that died with their mail; one that cannot be taken back now is owed.
+fn take_back(queue: &Queue, vault: &Vault, died: Vec<Revoke>) -> Result<(), Fault> {
+    died.iter().try_for_each(|revoke| {
+        vault.revoke(ParcelId(revoke.parcel), &revoke.recipient)?;
+        queue.revoked(revoke)
+    })
+}
+
 fn log(id: QueueId, next_hop: &str, outcomes: &[Outcome]) {
     let id = id.to_string();
     for outcome in outcomes {
@@ -267,6 +278,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The machine's clock may have been set: it is looked at this often at least.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// What a stop waits for.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+const DRAIN_MAX: Duration = Duration::from_secs(25);
 /// Seconds between two sweeps.
 const SWEEP_EVERY: u64 = 3600;

@@ -63,8 +63,8 @@ pub struct Peer {
     pub helo: String,
     /// `ESMTP`, `ESMTPS`, `ESMTPSA`, … RFC 3848, RFC 6531 §4.3.
     pub with: &'static str,
-    /// The identity proved by AUTH.
-    pub authcid: Option<String>,
+    /// Who AUTH proved it to be, and what he may send as.
+    pub identity: Option<users::Identity>,
 }
 
 /// Proof that somebody holds the message: our queue, on stable storage, or the next hop.

@@ -361,7 +361,7 @@ const COMMAND_BUFFER: usize = 2 * 1_024;
 /// Between two tries to take a connection when there are no descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For open sessions, when the gateway stops.
-const DRAIN: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_secs(25);
 /// For the client to read our last words.
 const LINGER: Duration = Duration::from_secs(2);
 /// What it may still send meanwhile.

@@ -159,14 +159,13 @@ impl Session {
 
     /// The facts that go with a message. RFC 3848, RFC 6531 §4.3.
     pub fn peer(&self, utf8: Utf8) -> Peer {
-        let authcid = self.identity.as_ref().map(|identity| identity.authcid.clone());
         let (helo, dialect) = match &self.state {
             State::Connected => (String::new(), Dialect::Smtp),
             State::Greeted(greeting) | State::Authenticating(greeting, _) | State::Transaction(greeting, _) => {
                 (greeting.helo.clone(), greeting.dialect)
             }
         };
-        let with = match (dialect, utf8, self.cover, authcid.is_some()) {
+        let with = match (dialect, utf8, self.cover, self.identity.is_some()) {
             (Dialect::Smtp, ..) => "SMTP",
             (Dialect::Esmtp, Utf8::No, Cover::Plain, _) => "ESMTP",
             (Dialect::Esmtp, Utf8::No, Cover::Tls, false) => "ESMTPS",
@@ -175,7 +174,7 @@ impl Session {
             (Dialect::Esmtp, Utf8::Yes, Cover::Tls, false) => "UTF8SMTPS",
             (Dialect::Esmtp, Utf8::Yes, Cover::Tls, true) => "UTF8SMTPSA",
         };
-        Peer { address: self.address, helo, with, authcid }
+        Peer { address: self.address, helo, with, identity: self.identity.clone() }
     }
 
     fn on_line(self, line: &[u8], room: &dyn Fn(u64) -> bool) -> (Self, Act) {

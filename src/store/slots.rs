@@ -84,6 +84,11 @@ impl FileSlots {
         Ok(Self { file, places: Mutex::new(places) })
     }
 
+    /// How many slots the file has room for.
+    pub fn places(&self) -> u32 {
+        self.lock().count()
+    }
+
     /// Frees every slot but these and those made ready by this process; for a holder that knows
     /// all of its slots, before it allocates any. Gives how many were freed.
     pub fn retain(&self, used: impl IntoIterator<Item = SlotNo>) -> Result<usize, Fault> {

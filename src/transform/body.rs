@@ -42,7 +42,7 @@ pub(super) struct Written {
 
 /// The message without its files, with the link block.
 pub(super) fn without_files(anatomy: &Anatomy<'_>, letter: &Letter, seed: [u8; 16]) -> Written {
-    let Some(kept) = prune(anatomy, anatomy.message.root(), None) else { return notice(letter, seed) };
+    let Some(kept) = prune(anatomy, anatomy.message.root()) else { return notice(letter, seed) };
     let mut writer = Writer { anatomy, letter, seed, count: 0, rope: Vec::new(), pending: BytesMut::new() };
     let Node::Frame(frame) = with_block(anatomy, kept) else { return notice(letter, seed) };
     let boundary = writer.boundary();
@@ -83,12 +83,12 @@ fn mixed<'a>(children: Vec<Node<'a>>) -> Node<'a> {
 }
 
 /// What stays of a part; none if nothing does.
-fn prune<'a>(anatomy: &Anatomy<'a>, part: &'a Part, parent: Option<&'a Part>) -> Option<Node<'a>> {
-    let nature = anatomy.nature(part, parent);
+fn prune<'a>(anatomy: &Anatomy<'a>, part: &'a Part) -> Option<Node<'a>> {
+    let nature = anatomy.nature(part);
     match nature {
         Nature::File => None,
         Nature::Frame if !is_signed(part) => {
-            let mut children: Vec<Node<'a>> = part.children.iter().filter_map(|child| prune(anatomy, child, Some(part))).collect();
+            let mut children: Vec<Node<'a>> = part.children.iter().filter_map(|child| prune(anatomy, child)).collect();
             if children.len() < 2 {
                 return children.pop();
             }
@@ -139,7 +139,7 @@ impl Shows {
             Nature::Html => self.html += 1,
             Nature::Frame => {
                 self.alternatives += usize::from(part.media_type.is("multipart", "alternative"));
-                part.children.iter().for_each(|child| self.count_part(anatomy, child, anatomy.nature(child, Some(part))));
+                part.children.iter().for_each(|child| self.count_part(anatomy, child, anatomy.nature(child)));
             }
             Nature::Picture | Nature::Apparatus | Nature::File => {}
         }

@@ -6,17 +6,17 @@
 //!
 //! RFC 8621 §4.1.4 has the same idea of what is body and what is not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{Cursor, Read};
 
 use bytes::{Buf, Bytes};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::mail::{Envelope, Header, Mailbox, Message, Part, decode};
+use crate::mail::{Envelope, Header, Mailbox, Message, Part, decode, sealed};
 use crate::policy::Wish;
 use crate::vault::{Access, Kind, NewItem, NewParcel, Role};
 
-use super::anatomy::{Anatomy, Nature, Road, is_calendar, is_signature, is_signed};
+use super::anatomy::{Anatomy, Nature, Road, is_calendar};
 use super::{Variant, header};
 
 /// The parcel of a variant; none when no author can be named.
@@ -68,17 +68,12 @@ fn date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()
 }
 
-/// To and Cc, each once. Bcc is not a header field for anybody else's eyes.
+/// To and Cc, each once, as many as a page can show. Bcc is not a header field for anybody else's eyes.
 fn visible(header: &Header) -> Vec<Mailbox> {
-    let mut seen = Vec::new();
-    for field in header.fields().iter().filter(|field| field.is("To") || field.is("Cc")) {
-        for (_, mailbox) in decode::addresses(&field.value()).mailboxes {
-            if !seen.contains(&mailbox) {
-                seen.push(mailbox);
-            }
-        }
-    }
-    seen
+    let fields = header.fields().iter().filter(|field| field.is("To") || field.is("Cc"));
+    let mailboxes = fields.flat_map(|field| decode::addresses(&field.value()).mailboxes).map(|(_, mailbox)| mailbox);
+    let mut seen = BTreeSet::new();
+    mailboxes.filter(|mailbox| seen.insert(mailbox.clone())).take(VISIBLE_MAX).collect()
 }
 
 fn files<'a>(anatomy: &Anatomy<'a>) -> Vec<NewItem<'a>> {
@@ -136,7 +131,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn add(&mut self, anatomy: &Anatomy<'a>, part: &'a Part, parent: Option<&'a Part>) {
         let message = anatomy.message;
-        match anatomy.nature(part, parent) {
+        match anatomy.nature(part) {
             Nature::Text => self.append(Some(message.text(part)), None),
             Nature::Html => self.append(None, Some(message.text(part))),
             Nature::Picture => {
@@ -145,7 +140,7 @@ impl<'a> View<'a> {
                 self.items.push(item);
             }
             // Kept in the original, which the reader gets whole.
-            Nature::Apparatus if is_signature(part) && parent.is_some_and(is_signed) => {}
+            Nature::Apparatus if sealed::is_signature(message, part, parent) => {}
             Nature::Apparatus | Nature::File => {
                 self.items.push(file(message, part, self.files));
                 self.files += 1;
@@ -245,6 +240,8 @@ impl Read for Rope {
     }
 }
 
+/// As many recipients as a message may have.
+const VISIBLE_MAX: usize = 1_000;
 /// A name made of a subject stays a name.
 const NAME_MAX: usize = 80;
 

@@ -1,24 +1,31 @@
-"""Clients that write down which messages were acknowledged: Message-ID and SHA-256 of the body.
+"""Clients that write down which messages were acknowledged, and what became of those.
 
 A message is in the ledger from the moment its 250 was read; one that met an error or a closed
 connection is not, whether it was taken or not.
 """
 
 import hashlib
+import pathlib
 import random
 import smtplib
+import sys
 import threading
 import time
 import uuid
+
+# The gateway, the next hop and the recipient are the same for all tests with a real program.
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "peers"))
 
 WORDS = "alder birch cedar damson elder fir gorse hazel iris juniper kale larch maple nettle oak pine quince rowan sorrel thyme".split()
 # Octets of a body: inside a record, around its border, in a blob.
 SIZES = [500, 2_000, 8_000, 66_000, 200_000]
 WEIGHTS = [8, 8, 8, 1, 1]
+# Seconds without any arrival after which what is missing counts as lost.
+PATIENCE = 90
 
 
 class Ledger:
-    """What was acknowledged, by all connections."""
+    """What was acknowledged, by all connections: Message-ID, SHA-256 of the body, and when."""
 
     def __init__(self):
         self.acknowledged = {}
@@ -26,19 +33,20 @@ class Ledger:
 
     def enter(self, message_id, digest):
         with self.lock:
-            self.acknowledged[message_id] = digest
+            self.acknowledged[message_id] = (digest, time.monotonic())
 
-    def entries(self):
+    def before(self, moment=float("inf")):
+        """Digest by Message-ID of what was acknowledged before then."""
         with self.lock:
-            return dict(self.acknowledged)
+            return {message_id: digest for message_id, (digest, at) in self.acknowledged.items() if at < moment}
 
 
 class Client(threading.Thread):
     """One connection that sends until it is told to stop, and comes back when the gateway does."""
 
-    def __init__(self, port, ledger, stop):
+    def __init__(self, port, ledger, stop, to="bob@example.net"):
         super().__init__(daemon=True)
-        self.port, self.ledger, self.stop = port, ledger, stop
+        self.port, self.ledger, self.stop, self.to = port, ledger, stop, to
 
     def run(self):
         while not self.stop.is_set():
@@ -50,14 +58,19 @@ class Client(threading.Thread):
                 time.sleep(0.02)  # The gateway is away or just went.
 
     def send(self, connection):
-        message_id = f"<{uuid.uuid4()}@example.org>"
-        body = text(random.choices(SIZES, WEIGHTS)[0])
-        header = (
-            "From: Ann <ann@example.org>\r\nTo: Bob <bob@example.net>\r\nSubject: trees\r\n"
-            f"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: {message_id}\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
-        )
-        connection.sendmail("ann@example.org", ["bob@example.net"], (header + body).encode())
-        self.ledger.enter(message_id, hashlib.sha256(body.encode()).hexdigest())
+        message_id, octets = mail(text(random.choices(SIZES, WEIGHTS)[0]), self.to)
+        connection.sendmail("ann@example.org", [self.to], octets)
+        self.ledger.enter(message_id, hashlib.sha256(octets.partition(b"\r\n\r\n")[2]).hexdigest())
+
+
+def mail(body, to="bob@example.net", author="ann@example.org"):
+    """A message that no policy touches, with its Message-ID."""
+    message_id = f"<{uuid.uuid4()}@example.org>"
+    header = (
+        f"From: {author}\r\nTo: {to}\r\nSubject: trees\r\n"
+        f"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: {message_id}\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
+    )
+    return message_id, (header + body).encode()
 
 
 def text(size):
@@ -68,3 +81,58 @@ def text(size):
         lines.append(line)
         length += len(line)
     return "".join(lines)
+
+
+def fingerprint(_, octets):
+    """What a sink remembers of a message: Message-ID and SHA-256 of the body."""
+    header, _, body = octets.partition(b"\r\n\r\n")
+    found = [line.split(b":", 1)[1].strip().decode() for line in header.split(b"\r\n") if line.lower().startswith(b"message-id:")]
+    return found[0] if found else None, hashlib.sha256(body).hexdigest()
+
+
+class Load:
+    """So many clients at once, until `end`."""
+
+    def __init__(self, port, connections=8, to="bob@example.net"):
+        self.ledger, self.stop = Ledger(), threading.Event()
+        self.clients = [Client(port, self.ledger, self.stop, to) for _ in range(connections)]
+        for client in self.clients:
+            client.start()
+
+    def end(self):
+        self.stop.set()
+        for client in self.clients:
+            client.join(timeout=60)
+        return self.ledger
+
+
+class Balance:
+    """What was promised against what a sink of fingerprints took."""
+
+    def __init__(self, promised, taken):
+        copies = {}
+        for message_id, digest in taken:
+            copies.setdefault(message_id, []).append(digest)
+        self.promised = promised
+        self.lost = [message_id for message_id in promised if message_id not in copies]
+        self.corrupted = [message_id for message_id, digest in promised.items() if any(seen != digest for seen in copies.get(message_id, ()))]
+        self.duplicates = sum(len(seen) - 1 for seen in copies.values())
+
+    def holds(self):
+        return bool(self.promised) and not self.lost and not self.corrupted
+
+    def __str__(self):
+        return f"acked {len(self.promised)}  lost {len(self.lost)}  corrupted {len(self.corrupted)}  duplicates {self.duplicates}"
+
+
+def settle(promised, sink, patience=PATIENCE):
+    """The balance once everything promised has arrived, or nothing arrives any more."""
+    count, since = -1, time.monotonic()
+    while True:
+        taken = sink.taken()
+        balance = Balance(promised, taken)
+        if not balance.lost or time.monotonic() - since > patience:
+            return balance
+        if len(taken) != count:
+            count, since = len(taken), time.monotonic()
+        time.sleep(0.2)

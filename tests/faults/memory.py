@@ -2,10 +2,10 @@
 
 import argparse
 import base64
+import concurrent.futures
 import email
 import email.policy
 import hashlib
-import os
 import pathlib
 import random
 import re
@@ -13,11 +13,13 @@ import shutil
 import socket
 import sys
 import threading
+import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "peers"))
-from gateway import Gateway, workplace  # noqa: E402
-from recipient import Recipient  # noqa: E402
-from sink import Sink  # noqa: E402
+import ledger  # noqa: F401  The peers are found by it.
+
+from gateway import Gateway, workplace
+from recipient import Recipient
+from sink import Sink
 
 HEADER = """From: Emma <emma@example.org>\r
 To: {to}\r
@@ -58,6 +60,7 @@ def send(port, number, octets):
                     break
             if not reply.startswith(expect):
                 raise SystemExit(f"number {number}: {reply!r}")
+            return reply
         say(b"", b"220")
         say(b"EHLO client\r\n", b"250")
         say(b"MAIL FROM:<emma@example.org>\r\n", b"250")
@@ -66,23 +69,58 @@ def send(port, number, octets):
         client.sendall(HEADER.format(to=to, number=number).encode())
         for piece in content(number, octets):
             client.sendall(base64.encodebytes(piece).replace(b"\n", b"\r\n"))
-        say(b"--b--\r\n.\r\n", b"250")
+        return say(b"--b--\r\n.\r\n", b"")
 
 
-def peak(process):
-    """Peak resident memory of the gateway and of its workers together, in MiB."""
-    total, children = 0, pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    for pid in [str(process), *children]:
-        try:
-            total += int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
-        except (OSError, AttributeError):
-            pass
-    return total / 1024
+class Peak(threading.Thread):
+    """The most that the gateway and its workers held together, in MiB, looked at twenty times a second."""
+
+    def __init__(self, process):
+        super().__init__(daemon=True)
+        self.process, self.seen, self.done = process, 0, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.done.wait(0.05):
+            # A worker is the child of whichever thread started it.
+            lists = [read(path) for path in pathlib.Path(f"/proc/{self.process}/task").glob("*/children")]
+            workers = [pid for text in lists for pid in text.split()]
+            self.seen = max(self.seen, sum(kilobytes(pid, "VmRSS") for pid in [self.process, *workers]))
+
+    def end(self):
+        self.done.set()
+        self.join()
+        return max(self.seen, kilobytes(self.process, "VmHWM")) / 1024
+
+
+def read(path):
+    try:
+        return pathlib.Path(path).read_text()
+    except OSError:
+        return ""  # It ended meanwhile.
+
+
+def kilobytes(pid, what):
+    found = re.search(rf"{what}:\s+(\d+)", read(f"/proc/{pid}/status"))
+    return int(found.group(1)) if found else 0
 
 
 def text_of(octets):
     message = email.message_from_bytes(octets, policy=email.policy.default)
     return message.get_body(("plain",)).get_content()
+
+
+def fetch(sink, to, mail, octets):
+    """Whether what the recipient gets by the link is what was sent."""
+    link = re.search(r"http://\S+/m/[a-z2-7]{32}", text_of(mail)).group()
+    before = len(sink.messages)
+    recipient = Recipient()
+    recipient.enter(link, to, lambda: text_of(sink.wait_for(lambda messages: len(messages) > before)[-1][1]))
+    digest, length = recipient.download(recipient.items()[0])
+    wanted = hashlib.sha256()
+    for piece in content(int(re.match(r"r(\d+)@", to).group(1)), octets):
+        wanted.update(piece)
+    return digest == wanted.hexdigest() and length == octets
 
 
 def main():
@@ -97,29 +135,18 @@ def main():
     sink = Sink()
     gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{sink.port}").start()
     try:
-        threads = [threading.Thread(target=send, args=(gateway.smtp, number, octets)) for number in range(arguments.messages)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        began, peak = time.monotonic(), Peak(gateway.process.pid)
+        with concurrent.futures.ThreadPoolExecutor(arguments.messages) as clients:
+            sent = list(clients.map(lambda number: send(gateway.smtp, number, octets), range(arguments.messages)))
+        taken = time.monotonic()
         arrived = sink.wait_for(lambda messages: len(messages) >= arguments.messages)
-        right = 0
-        for to, mail in arrived[:arguments.messages]:
-            number = int(re.match(r"r(\d+)@", to[0]).group(1))
-            link = re.search(r"http://\S+/m/[a-z2-7]{32}", text_of(mail)).group()
-            before = len(sink.messages)
-            recipient = Recipient()
-            recipient.enter(link, to[0], lambda: text_of(sink.wait_for(lambda messages: len(messages) > before)[-1][1]))
-            digest, length = recipient.download(recipient.items()[0])
-            wanted = hashlib.sha256()
-            for piece in content(number, octets):
-                wanted.update(piece)
-            right += digest == wanted.hexdigest() and length == octets
-        used = peak(gateway.process.pid)
+        right = sum(fetch(sink, to[0], mail, octets) for to, mail in arrived[:arguments.messages])
+        used, read_at = peak.end(), time.monotonic()
+        refused = [reply for reply in sent if not reply.startswith(b"250")]
         print(f"{arguments.messages} messages of {arguments.megabytes} MB at once: peak {used:.0f} MiB (limit {arguments.limit}), "
-              f"{right} of {arguments.messages} checksums right")
-        if right != arguments.messages or used > arguments.limit:
-            raise SystemExit(1)
+              f"{right} of {arguments.messages} checksums right, taken in {taken - began:.0f} s, read in {read_at - taken:.0f} s")
+        if refused or right != arguments.messages or used > arguments.limit:
+            raise SystemExit(f"refused: {refused}")
     except BaseException:
         sys.stderr.write(gateway.log()[-4000:])
         raise

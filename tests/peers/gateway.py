@@ -47,13 +47,25 @@ class Gateway:
         config.write_text(text + extra)
         self.process = None
 
-    def start(self):
-        log = open(self.directory / "log", "ab")
-        self.process = subprocess.Popen(
-            [self.program, "serve", "--allow-root", "--config", str(self.directory / "waxseal.toml")],
-            stdout=log, stderr=log)
+    def start(self, *before):
+        """Serves; `before` is what runs it, as a tracer does."""
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen([*before, *self.serve()], stdout=log, stderr=log)
         wait_for_port(self.smtp, self.process)
         return self
+
+    def serve(self):
+        """The command line."""
+        return [self.program, "serve", "--allow-root", "--config", str(self.directory / "waxseal.toml")]
+
+    def configure(self, text):
+        """More lines at the end of the configuration."""
+        config = self.directory / "waxseal.toml"
+        config.write_text(config.read_text() + text)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
     def run(self, *arguments):
         return subprocess.run([self.program, *arguments, "--config", str(self.directory / "waxseal.toml")],

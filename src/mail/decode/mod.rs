@@ -41,7 +41,7 @@ pub fn text(body: &Bytes, part: &Part) -> String {
 }
 
 /// Text of which nobody says the character set: UTF-8 if it can be, else windows-1252.
-pub(super) fn unlabelled(octets: &[u8]) -> String {
+pub fn unlabelled(octets: &[u8]) -> String {
     let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
     match std::str::from_utf8(octets) {
         Ok(text) => text.to_owned(),

@@ -69,6 +69,10 @@ pub(super) fn parse(value: &[u8]) -> Structured {
     let mut oddities = Vec::new();
     let (head, mut rest) = split(value, b';');
     while !rest.is_empty() {
+        if pieces.len() >= PIECES_MAX {
+            oddities.push("a field with too many parameters");
+            break;
+        }
         let (piece, after) = piece(rest, &mut oddities);
         pieces.extend(piece);
         rest = after;
@@ -254,6 +258,8 @@ fn split(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
     }
 }
 
+/// A name of 255 characters in UTF-8 takes about twenty pieces. They are compared with each other.
+const PIECES_MAX: usize = 200;
 pub(super) const ODD_PIECES: &str = "a parameter in oddly numbered pieces";
 
 #[cfg(test)]

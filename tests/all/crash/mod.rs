@@ -2,6 +2,7 @@
 // A script names the stages that it changes; all others are answered as usual.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod engines;
 pub mod raw_sink;
 mod relays;
 mod stops;

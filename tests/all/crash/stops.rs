@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{EnhancedStatus, Notify, ReversePath};
-use waxseal::queue::{Carries, Diagnostic, Fate, Lease, Options, Outcome, Queue, Reports, Revoke};
+use waxseal::queue::{Carries, Diagnostic, Fate, Lease, Options, Outcome, Queue, Reports};
 use waxseal::store::Write;
 
 use super::twins::Twins;
@@ -206,12 +206,33 @@ fn a_final_failure_takes_the_link_back_and_the_report_holds_the_header_only() {
     let lease = queue.lease(at(0), 1).unwrap().remove(0);
     let outcomes = all(&lease, &Fate::Failed(why(5)));
     let revoked = queue.settle(lease, outcomes, at(0)).unwrap();
-    assert_eq!(revoked, [Revoke { parcel: [9; 16], recipient: mailbox("b@example.net") }]);
+    let [revoke] = revoked.as_slice() else { panic!("{revoked:?}") };
+    assert_eq!((revoke.parcel, &revoke.recipient), ([9; 16], &mailbox("b@example.net")));
     let report = queue.lease(at(0), 9).unwrap().remove(0);
     assert_eq!(report.envelope.reverse_path, ReversePath::Null);
     assert_eq!(report.envelope.recipients[0].forward_path, mailbox("ann@example.org"));
     assert_eq!(report.envelope.recipients[0].notify, Some(Notify::Never));
     assert!(!text(&queue, &report).contains("secret"));
+}
+
+#[test]
+fn a_link_that_died_is_owed_until_it_was_taken_back_whatever_stops_in_between() {
+    let (twins, ring) = (Twins::new(), ring());
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    let mut new = entry("ann@example.org", &["b@example.net"], "link");
+    new.carries = Carries::Link([9; 16]);
+    queue.commit(vec![new], vec![], at(0)).unwrap();
+    let lease = queue.lease(at(0), 1).unwrap().remove(0);
+    let outcomes = all(&lease, &Fate::Failed(why(5)));
+    let died = queue.settle(lease, outcomes, at(0)).unwrap();
+    assert_eq!(died.len(), 1);
+    drop(queue);
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    assert_eq!(queue.owed().unwrap(), died);
+    queue.revoked(&died[0]).unwrap();
+    drop(queue);
+    assert!(open(&twins, &ring, Options::default(), at(0)).unwrap().owed().unwrap().is_empty());
+    assert_eq!(twins.records.count(b"q/r/"), 0);
 }
 
 #[test]

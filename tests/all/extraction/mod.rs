@@ -3,7 +3,7 @@
 mod archives;
 mod bombs;
 mod documents;
-mod make;
+pub mod make;
 mod pdfs;
 mod workers;
 

@@ -6,6 +6,9 @@
 //! exactly that text. `UPDATE=1` writes what came out; the reader checks the difference.
 
 mod evasion;
+mod hiding;
+mod natures;
+mod pipeline;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ fn no_canary_lies_on_the_disk_while_mail_waits_or_after_it_left() {
         let live = search(&house.path("data"));
         house.stop();
         let stopped = search(&house.path("data"));
-        assert!(live.1 > 3 && stopped.1 > 3, "there was nothing to search");
+        assert!(live.1 >= 3 && stopped.1 >= 3, "there was nothing to search");
         assert_eq!((live.0, stopped.0), (Vec::<String>::new(), Vec::new()), "{name}");
     }
 }

@@ -7,7 +7,7 @@
 
 use std::io::Read;
 
-use crate::mail::{Message, Part};
+use super::{Message, Part};
 
 /// Whether a part is encrypted from end to end.
 pub fn is_encrypted(message: &Message, part: &Part) -> bool {
@@ -48,10 +48,10 @@ fn is_pgp_mime(message: &Message, part: &Part) -> bool {
 
 /// An armoured message, and nothing around it, whose first packet carries a session key or
 /// encrypted data.
-fn is_armour(content: &[u8]) -> bool {
+pub fn is_armour(content: &[u8]) -> bool {
     let text = String::from_utf8_lossy(content).replace("\r\n", "\n");
-    let Some(rest) = text.trim_start().strip_prefix("-----BEGIN PGP MESSAGE-----\n") else { return false };
-    let Some(inside) = rest.trim_end().strip_suffix("-----END PGP MESSAGE-----") else { return false };
+    let Some(rest) = text.trim_start().strip_prefix(ARMOUR_BEGIN).and_then(|rest| rest.strip_prefix('\n')) else { return false };
+    let Some(inside) = rest.trim_end().strip_suffix(ARMOUR_END) else { return false };
     let Some((_, body)) = inside.split_once("\n\n").or_else(|| inside.split_once('\n')) else { return false };
     let packed = body.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+/=\n".contains(&octet));
     let group: String = body.chars().filter(|c| !c.is_whitespace()).take(4).collect();
@@ -76,7 +76,7 @@ fn beginning(message: &Message, part: &Part) -> Vec<u8> {
 /// All of it, if it begins like armour at all.
 fn whole(message: &Message, part: &Part) -> Vec<u8> {
     let start = beginning(message, part);
-    if start.trim_ascii_start().starts_with(b"-----BEGIN PGP MESSAGE-----") { up_to(message, part, u64::MAX) } else { start }
+    if start.trim_ascii_start().starts_with(ARMOUR_BEGIN.as_bytes()) { up_to(message, part, u64::MAX) } else { start }
 }
 
 fn up_to(message: &Message, part: &Part, most: u64) -> Vec<u8> {
@@ -92,6 +92,10 @@ fn holds(content: &[u8], object: &[u8]) -> bool {
     content.get(..OBJECT_WITHIN.min(content.len())).unwrap_or_default().windows(object.len()).any(|window| window == object)
 }
 
+/// RFC 9580 §6.2.
+pub const ARMOUR_BEGIN: &str = "-----BEGIN PGP MESSAGE-----";
+/// RFC 9580 §6.2.
+pub const ARMOUR_END: &str = "-----END PGP MESSAGE-----";
 const DER_SEQUENCE: u8 = 0x30;
 /// 1.2.840.113549.1.7.3
 const ENVELOPED: &[u8] = &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x03];

@@ -1,0 +1,244 @@
+//! What people and programs write into a text instead of attaching it: base64, uuencode, yEnc, BinHex,
+//! armour. Readers, or their programs, make files of it again.
+//!
+//! RFC 4648 (base64), POSIX.1-2017 `uuencode`, RFC 9580 §6 (armour).
+
+use crate::mail::sealed;
+
+/// Something found in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hidden {
+    /// Words.
+    Words(String),
+    /// A file.
+    Octets(Vec<u8>),
+    /// Encrypted by its author for its reader.
+    Sealed,
+    /// Something that is not understood, and what it is.
+    Unreadable(&'static str),
+}
+
+/// Everything that hides in a text, as it is and with its words still to be looked for.
+pub fn hidden(text: &str) -> Vec<Hidden> {
+    let mut found = base64(text);
+    found.extend(uuencoded(text));
+    found.extend(armoured(text));
+    for (mark, what) in UNREADABLE {
+        if text.lines().any(|line| line.trim_start_matches(MARGIN).starts_with(mark)) {
+            found.push(Hidden::Unreadable(what));
+        }
+    }
+    found
+}
+
+/// Runs of base64: within a line, or from the end of one line over lines of nothing else.
+fn base64(text: &str) -> Vec<Hidden> {
+    let mut words = String::new();
+    let mut found = Vec::new();
+    for run in runs(text) {
+        let Some(octets) = decoded(&run) else { continue };
+        match readable(&octets) {
+            Some(read) => {
+                words.push_str(&read);
+                words.push('\n');
+            }
+            None if octets.len() < FILE_MIN => {}
+            None if found.len() >= FILES_MAX => {
+                found.push(Hidden::Unreadable("more files written into it than anybody reads"));
+                break;
+            }
+            None => found.push(Hidden::Octets(octets)),
+        }
+    }
+    if !words.is_empty() {
+        found.push(Hidden::Words(words));
+    }
+    found
+}
+
+fn runs(text: &str) -> Vec<String> {
+    let mut runs: Vec<String> = Vec::new();
+    let mut open = String::new();
+    for line in text.lines() {
+        let line = line.trim_matches(MARGIN);
+        if !line.is_empty() && line.bytes().all(is_symbol) {
+            open.push_str(line);
+            if line.ends_with('=') {
+                runs.push(std::mem::take(&mut open));
+            }
+            continue;
+        }
+        let mut tokens = line.split_inclusive(|c: char| !c.is_ascii() || !is_symbol(c as u8) || c == '=').peekable();
+        if !open.is_empty() {
+            // `…LTk4MDU=.` ends a run; an ordinary first word of the next line does not.
+            if let Some(first) = tokens.next_if(|first| first.ends_with('=')) {
+                open.push_str(first);
+            }
+            runs.push(std::mem::take(&mut open));
+        }
+        while let Some(token) = tokens.next() {
+            let token = token.trim_end_matches(|c: char| !c.is_ascii() || !is_symbol(c as u8));
+            if token.len() < RUN_MIN {
+                continue;
+            }
+            if tokens.peek().is_none() && line.ends_with(token) && !token.ends_with('=') {
+                token.clone_into(&mut open);
+            } else {
+                runs.push(token.to_owned());
+            }
+        }
+    }
+    runs.push(open);
+    runs.retain(|run| run.len() >= RUN_MIN);
+    runs
+}
+
+fn decoded(run: &str) -> Option<Vec<u8>> {
+    let packed = run.trim_end_matches('=');
+    // A single character over a group of four carries no octet.
+    let whole = if packed.len() % 4 == 1 { packed.get(..packed.len() - 1)? } else { packed };
+    let mut specification = data_encoding::BASE64_NOPAD.specification();
+    specification.check_trailing_bits = false;
+    specification.encoding().ok()?.decode(whole.as_bytes()).ok()
+}
+
+/// As text, if nearly all of it is: an ordinary long word decodes to noise.
+fn readable(octets: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(octets);
+    let strange = text.chars().filter(|&c| c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace())).count();
+    (strange * STRANGE_SHARE <= octets.len()).then(|| text.into_owned())
+}
+
+/// `begin 644 name`, lines that begin with their length, `end`.
+fn uuencoded(text: &str) -> Vec<Hidden> {
+    let mut found = Vec::new();
+    let mut file: Option<Vec<u8>> = None;
+    for line in text.lines().map(|line| line.trim_start_matches("> ").trim_end_matches('\r')) {
+        match &mut file {
+            None if begins(line) && found.len() >= FILES_MAX => {
+                found.push(Hidden::Unreadable("more files written into it than anybody reads"));
+                break;
+            }
+            None if begins(line) => file = Some(Vec::new()),
+            None => {}
+            Some(octets) => match unpacked(line) {
+                Some(more) if line != "end" => octets.extend(more),
+                Some(_) | None => found.extend(file.take().filter(|octets| !octets.is_empty()).map(Hidden::Octets)),
+            },
+        }
+    }
+    found.extend(file.filter(|octets| !octets.is_empty()).map(Hidden::Octets));
+    found
+}
+
+fn begins(line: &str) -> bool {
+    let mut words = line.split(' ');
+    words.next() == Some("begin")
+        && words.next().is_some_and(|mode| matches!(mode.len(), 3..=4) && mode.bytes().all(|octet| matches!(octet, b'0'..=b'7')))
+        && words.next().is_some_and(|name| !name.is_empty())
+}
+
+fn unpacked(line: &str) -> Option<Vec<u8>> {
+    let value = |octet: u8| matches!(octet, b' '..=b'`').then(|| octet.wrapping_sub(b' ') & 0x3F);
+    let (&first, rest) = line.as_bytes().split_first()?;
+    let length = usize::from(value(first)?);
+    let mut octets = Vec::with_capacity(length);
+    for group in rest.chunks(4) {
+        let mut packed = 0_u32;
+        for place in 0..4 {
+            packed = packed << 6 | u32::from(value(group.get(place).copied().unwrap_or(b' '))?);
+        }
+        let [_, three @ ..] = packed.to_be_bytes();
+        octets.extend_from_slice(&three);
+    }
+    // Trailing blanks are lost on the way, more than a group of check characters never comes.
+    (octets.len() + 3 >= length && rest.len() <= LINE_MAX).then(|| {
+        octets.truncate(length);
+        octets
+    })
+}
+
+/// Armour with words around it. What has the shape of a secret is one; what only says so is not read.
+fn armoured(text: &str) -> Vec<Hidden> {
+    let mut found = Vec::new();
+    for (at, begin) in text.match_indices(sealed::ARMOUR_BEGIN) {
+        let rest = text.get(at + begin.len()..).unwrap_or_default();
+        let end = rest.find(sealed::ARMOUR_END).map(|end| at + begin.len() + end + sealed::ARMOUR_END.len());
+        let block = end.and_then(|end| text.get(at..end)).unwrap_or_default();
+        let block: String = block.lines().map(|line| line.trim_matches(MARGIN)).flat_map(|line| [line, "\n"]).collect();
+        let hidden = if sealed::is_armour(block.as_bytes()) { Hidden::Sealed } else { Hidden::Unreadable("says that it is encrypted") };
+        if !found.contains(&hidden) {
+            found.push(hidden);
+        }
+    }
+    found
+}
+
+const fn is_symbol(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=')
+}
+
+/// What stands beside a quoted line.
+const MARGIN: [char; 4] = ['>', ' ', '\t', '\r'];
+/// Ten digits are fourteen characters.
+const RUN_MIN: usize = 12;
+/// No file that says anything is shorter, and many long words are.
+const FILE_MIN: usize = 64;
+const FILES_MAX: usize = 100;
+/// One strange character in so many.
+const STRANGE_SHARE: usize = 10;
+/// 63 octets and some check characters.
+const LINE_MAX: usize = 90;
+/// How other writers begin.
+const UNREADABLE: [(&str, &str); 2] = [
+    ("=ybegin ", "a file in yEnc stands in the text"),
+    ("(This file must be converted with BinHex", "a file in BinHex stands in the text"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "the patient's number is 850709-9805, keep it to yourself";
+
+    fn words(text: &str) -> String {
+        let found = hidden(text).into_iter();
+        found.map(|hidden| if let Hidden::Words(words) = hidden { words } else { String::new() }).collect()
+    }
+
+    #[test]
+    fn base64_in_a_text_is_read() {
+        let packed = data_encoding::BASE64.encode(SECRET.as_bytes());
+        let (first, second) = packed.split_at(40);
+        for text in [
+            packed.clone(),
+            format!("see:\n{first}\n{second}\nbye"),
+            format!("> {first}\r\n> {second}\r\n"),
+            format!("ATTACH;ENCODING=BASE64;VALUE=BINARY:{first}\r\n {second}\r\nEND:VEVENT"),
+            format!("<a href=\"data:text/plain;base64,{packed}\">x</a>"),
+            format!("it is {packed}."),
+        ] {
+            assert!(words(&text).contains(SECRET), "{text}");
+        }
+        assert!(words("short: ODUwNzA5LTk4MDU= is enough").contains("850709-9805"));
+        assert!(words("ODUwNzA5OTgwNQ").contains("8507099805"));
+        assert_eq!(hidden("plain words, internationalisation among them, and nothing else in here, really nothing"), vec![]);
+    }
+
+    #[test]
+    fn a_file_in_uuencode_is_read() {
+        let text = "see\r\nbegin 644 a.txt\r\n+.#4P-S`Y+3DX,#4`\r\n`\r\nend\r\nbye";
+        assert_eq!(hidden(text), vec![Hidden::Octets(b"850709-9805".to_vec())]);
+        assert_eq!(hidden("begin 2024 with a smile\r\nand go on"), vec![]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        assert_eq!(hidden("=ybegin line=128 size=3 name=x\r\nabc\r\n=yend size=3").len(), 1);
+        let lie = "look: -----BEGIN PGP MESSAGE-----\n\npnr 850709-9805\n-----END PGP MESSAGE-----";
+        assert_eq!(hidden(lie), vec![Hidden::Unreadable("says that it is encrypted")]);
+        let packed = data_encoding::BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]);
+        let real = format!("hello\n> -----BEGIN PGP MESSAGE-----\n> \n> {packed}\n> -----END PGP MESSAGE-----\nbye");
+        assert_eq!(hidden(&real), vec![Hidden::Sealed]);
+    }
+}

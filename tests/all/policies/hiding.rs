@@ -1,0 +1,531 @@
+//! Personal data in every place where a mail program shows something or a reader can open something:
+//! found, or named as what cannot be read; and in no way does it leave.
+//!
+//! Each case is written twice, with a real number and with one that no check takes; the lines in which
+//! the two differ carry the secret, and none of them may stand in what leaves.
+
+use std::collections::BTreeSet;
+
+use data_encoding::BASE64;
+use waxseal::policy::Protection;
+
+use super::pipeline::{fate, fate_in};
+use super::{ReversePath, envelope};
+use crate::extraction::make;
+
+const REAL: &str = "850709-9805";
+const FALSE: &str = "850709-9806";
+
+type Case = (&'static str, Box<dyn Fn(&str) -> Vec<u8>>);
+
+#[test]
+fn nothing_hides_and_nothing_of_it_leaves() {
+    let mut missed = Vec::new();
+    let cases: Vec<Case> = headers().into_iter().chain(texts()).chain(pages()).chain(written_in()).chain(files()).chain(frames()).collect();
+    assert!(cases.len() > 100, "{}", cases.len());
+    for (name, write) in &cases {
+        let mail = write(REAL);
+        let fate = fate(&mail);
+        let found: BTreeSet<&str> = fate.inspection.findings.iter().map(|finding| finding.rule.as_str()).collect();
+        let named = ["se-personnummer", "uninspectable", "ambiguous"].iter().any(|rule| found.contains(rule));
+        let secured = fate.decisions.iter().all(|decision| decision.verdict.protection == Protection::SecureMessage);
+        let lines = secret_lines(&mail, &write(FALSE));
+        assert!(!lines.is_empty(), "{name}: the case hides nothing");
+        let left: Vec<&Vec<u8>> = lines.iter().filter(|line| fate.sent.iter().any(|sent| holds(sent, line))).collect();
+        if !named || !secured || !left.is_empty() {
+            let left: Vec<_> = left.iter().map(|line| String::from_utf8_lossy(line)).collect();
+            missed.push(format!("{name}: found {found:?}, secured {secured}, left {left:?}"));
+        }
+    }
+    assert!(missed.is_empty(), "{} of {}\n{}", missed.len(), cases.len(), missed.join("\n"));
+}
+
+/// Envelopes and fields that say that nobody wrote this.
+#[test]
+fn nobody_gets_out_by_saying_that_a_machine_wrote_it() {
+    let report = |text: &str, returned: &str| {
+        format!(
+            "From: MAILER-DAEMON@house.example\r\nTo: bob@mail.example\r\nSubject: Undelivered\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n--b\r\n\r\n{text}\r\n--b\r\n\
+            Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; house.example\r\n\r\nAction: failed\r\n--b\r\n\
+            Content-Type: message/rfc822\r\n\r\n{returned}\r\n--b--\r\n"
+        )
+    };
+    let answer = |text: &str| {
+        format!("From: ann@house.example\r\nTo: bob@mail.example\r\nSubject: Away\r\nAuto-Submitted: auto-replied\r\n\r\n{text}\r\n")
+    };
+    let letter = "From: bob@mail.example\r\nTo: ann@house.example\r\nSubject: hello\r\n\r\nhello\r\n";
+    let with_file = format!(
+        "From: bob@mail.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"c\"\r\n\r\n--c\r\n\r\nx\r\n--c\r\n\
+        Content-Type: application/octet-stream; name=\"a.csv\"\r\n\r\na;b\r\n--c--\r\n"
+    );
+    let words = "Your diagnosis and your medical history are attached to the patient record.";
+    let both = [ReversePath::Null, ReversePath::Mailbox(waxseal::mail::Mailbox::parse("ann@house.example").unwrap())];
+    for (mail, protected) in [
+        (report("No such mailbox.", letter), false),
+        (report(&format!("No such mailbox, {REAL}."), letter), true),
+        (report("No such mailbox.", &format!("Subject: about {REAL}\r\n\r\nhello\r\n")), true),
+        (report("No such mailbox.", &format!("Subject: x\r\n\r\n{REAL}\r\n")), true),
+        (report(words, letter), true),
+        (report("No such mailbox.", &with_file), true),
+        (answer("I am away until Monday."), false),
+        (answer(words), true),
+        (answer(REAL), true),
+    ] {
+        for from in &both {
+            let fate = fate_in(mail.as_bytes(), &envelope(from.clone(), &["bob@mail.example"]));
+            let secured = fate.decisions[0].verdict.protection > Protection::Pass;
+            // A report that has a sender is an ordinary mail with a forwarded one.
+            let report = mail.contains("multipart/report") && *from != ReversePath::Null;
+            assert_eq!(secured, protected || report, "{from:?}\n{mail}");
+        }
+    }
+}
+
+fn secret_lines(real: &[u8], other: &[u8]) -> Vec<Vec<u8>> {
+    let lines = |mail: &[u8]| -> Vec<Vec<u8>> { mail.split(|&octet| octet == b'\n').map(|line| line.trim_ascii().to_vec()).collect() };
+    let other: BTreeSet<Vec<u8>> = lines(other).into_iter().collect();
+    lines(real).into_iter().filter(|line| line.len() >= 4 && !other.contains(line)).collect()
+}
+
+fn holds(octets: &[u8], what: &[u8]) -> bool {
+    octets.windows(what.len()).any(|window| window == what)
+}
+
+fn case(name: &'static str, write: impl Fn(&str) -> Vec<u8> + 'static) -> Case {
+    (name, Box::new(write))
+}
+
+fn top(fields: &str, body: &str) -> Vec<u8> {
+    format!("From: Ann <ann@house.example>\r\nTo: Bob <bob@mail.example>\r\nMIME-Version: 1.0\r\n{fields}\r\n\r\n{body}\r\n").into_bytes()
+}
+
+fn field(name: &'static str, value: impl Fn(&str) -> String + 'static) -> Case {
+    let write = move |secret: &str| top(&format!("Subject: x\r\n{name}: {}", value(secret)), "hello");
+    (name, Box::new(write))
+}
+
+fn part(fields: &str, body: &str) -> Vec<u8> {
+    mixed(&[("", "hello"), (fields, body)])
+}
+
+fn mixed(parts: &[(&str, &str)]) -> Vec<u8> {
+    top("Subject: x\r\nContent-Type: multipart/mixed; boundary=\"b-1\"", &multipart("b-1", parts))
+}
+
+fn multipart(boundary: &str, parts: &[(&str, &str)]) -> String {
+    let parts: String = parts
+        .iter()
+        .map(|(fields, body)| {
+            let fields = if fields.is_empty() { String::new() } else { format!("{fields}\r\n") };
+            format!("--{boundary}\r\n{fields}\r\n{body}\r\n")
+        })
+        .collect();
+    format!("{parts}--{boundary}--")
+}
+
+fn b64(octets: impl AsRef<[u8]>) -> String {
+    let packed = BASE64.encode(octets.as_ref());
+    packed.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>().join("\r\n")
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|octet| format!("={octet:02X}")).collect()
+}
+
+fn headers() -> Vec<Case> {
+    let subject = |name: &'static str, value: fn(&str) -> String| case(name, move |s| top(&format!("Subject: {}", value(s)), "hello"));
+    let mut all = vec![
+        subject("subject", |s| format!("about {s}")),
+        subject("subject in base64", |s| format!("=?utf-8?B?{}?=", BASE64.encode(s.as_bytes()))),
+        subject("subject in two words", |s| format!("=?utf-8?Q?{}?=\r\n =?utf-8?Q?{}?=", hex(&s[..5]), hex(&s[5..]))),
+        subject("subject in two charsets", |s| format!("=?utf-8?Q?{}?= =?iso-8859-1?Q?{}?=", hex(&s[..5]), hex(&s[5..]))),
+        subject("subject in utf-16", |s| {
+            format!("=?utf-16be?B?{}?=", BASE64.encode(&s.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>()))
+        }),
+        subject("subject folded within", |s| format!("about {}\r\n {}", &s[..7], &s[7..])),
+        subject("subject with tag characters", |s| s.chars().map(|c| format!("{c}\u{200b}")).collect()),
+        case("display name of From", |s| {
+            format!("From: \"Ann {s}\" <ann@house.example>\r\nTo: bob@mail.example\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
+        case("display name of To, encoded", |s| {
+            format!("From: ann@house.example\r\nTo: =?utf-8?Q?{}?= <bob@mail.example>\r\nSubject: x\r\n\r\nhello\r\n", hex(s)).into_bytes()
+        }),
+        case("comment beside an address", |s| {
+            format!("From: ann@house.example\r\nTo: Bob ({s}) <bob@mail.example>\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
+        case("comment behind an address", |s| {
+            format!("From: ann@house.example\r\nTo: bob@mail.example (a {s})\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
+        case("name of a group", |s| {
+            format!("From: ann@house.example\r\nTo: {s}: bob@mail.example;\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
+        case("quoted pairs in a name", |s| {
+            let quoted: String = s.chars().map(|c| format!("\\{c}")).collect();
+            format!("From: ann@house.example\r\nTo: \"{quoted}\" <bob@mail.example>\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
+        field("Content-Description", |s| format!("about {s}")),
+        field("Content-Type", |s| format!("text/plain; x-note=\"{s}\"")),
+        field("Message-ID", |s| format!("({s}) <a@house.example>")),
+    ];
+    for name in [
+        "X-Custom",
+        "Keywords",
+        "Comments",
+        "Thread-Topic",
+        "Reply-To",
+        "Sender",
+        "Cc",
+        "Organization",
+        "X-Priority",
+        "Importance",
+        "Resent-From",
+        "Disposition-Notification-To",
+        "List-Id",
+        "Archived-At",
+        "Content-Location",
+        "Content-Language",
+    ] {
+        all.push(field(name, |s| format!("about {s} <c@house.example>")));
+        all.push(field(name, |s| format!("=?utf-8?B?{}?= <c@house.example>", BASE64.encode(format!("about {s}").as_bytes()))));
+    }
+    all
+}
+
+fn texts() -> Vec<Case> {
+    let typed = |name: &'static str, fields: &'static str, body: fn(&str) -> String| case(name, move |s| part(fields, &body(s)));
+    let utf16 = |s: &str, big: bool| -> Vec<u8> {
+        format!("hello, it is {s} indeed")
+            .encode_utf16()
+            .flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .collect()
+    };
+    vec![
+        case("text alone", |s| top("Subject: x", s)),
+        typed("quoted-printable", "Content-Transfer-Encoding: quoted-printable", |s| hex(s)),
+        typed("quoted-printable, soft breaks", "Content-Transfer-Encoding: quoted-printable", |s| {
+            s.chars().map(|c| format!("{c}=\r\n")).collect::<String>() + "."
+        }),
+        typed("quoted-printable with control characters", "Content-Transfer-Encoding: quoted-printable", |s| {
+            s.chars().map(|c| format!("{c}=01=7F")).collect()
+        }),
+        typed("quoted-printable in lower case", "Content-Transfer-Encoding: Quoted-Printable", |s| hex(s).to_lowercase()),
+        typed("base64", "Content-Transfer-Encoding: base64", |s| b64(format!("it is {s}"))),
+        typed("base64 in tiny lines", "Content-Transfer-Encoding: BASE64", |s| {
+            BASE64.encode(s.as_bytes()).as_bytes().chunks(4).map(|four| String::from_utf8_lossy(four) + "\r\n").collect()
+        }),
+        case("utf-16 with its label", move |s| {
+            part("Content-Type: text/plain; charset=utf-16le\r\nContent-Transfer-Encoding: base64", &b64(utf16(s, false)))
+        }),
+        case("utf-16 the other way round", move |s| {
+            part("Content-Type: text/plain; charset=utf-16\r\nContent-Transfer-Encoding: base64", &b64(utf16(s, true)))
+        }),
+        case("utf-16 called latin", move |s| {
+            part("Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64", &b64(utf16(s, false)))
+        }),
+        case("utf-16 called nothing", move |s| part("Content-Transfer-Encoding: base64", &b64(utf16(s, true)))),
+        typed("ascii called utf-16", "Content-Type: text/plain; charset=utf-16", |s| format!("it is {s} so")),
+        typed("utf-7", "Content-Type: text/plain; charset=utf-7", |s| s.replace('-', "+AC0-")),
+        typed("hz", "Content-Type: text/plain; charset=hz-gb-2312", |s| s.to_owned()),
+        typed("iso-2022-jp, digits of two octets", "Content-Type: text/plain; charset=iso-2022-jp", |s| {
+            let wide: String = s.chars().map(|c| if c == '-' { "!]".to_owned() } else { format!("#{c}") }).collect();
+            format!("\x1b$B{wide}\x1b(B")
+        }),
+        typed("iso-2022-jp called ascii", "Content-Type: text/plain; charset=us-ascii", |s| {
+            let wide: String = s.chars().map(|c| if c == '-' { "!]".to_owned() } else { format!("#{c}") }).collect();
+            format!("\x1b$B{wide}\x1b(B")
+        }),
+        typed("utf-8 called latin", "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit", |s| {
+            s.chars().map(|c| if c.is_ascii_digit() { char::from_u32(c as u32 + 0xFEE0).unwrap() } else { c }).collect()
+        }),
+        typed("ebcdic", "Content-Type: text/plain; charset=cp037", |s| s.to_owned()),
+        typed("flowed with DelSp", "Content-Type: text/plain; format=flowed; delsp=yes", |s| format!("{} \r\n{}", &s[..4], &s[4..])),
+        typed("flowed and quoted", "Content-Type: text/plain; format=flowed", |s| format!("> {} \r\n> {}", &s[..7], &s[7..])),
+        typed("letter-spaced", "Content-Type: text/plain", |s| s.chars().map(|c| format!("{c} ")).collect()),
+        typed("one below the other", "Content-Type: text/plain", |s| s.chars().map(|c| format!("{c}\r\n")).collect()),
+        typed("blanks around the hyphen", "Content-Type: text/plain", |s| s.replace('-', " - ")),
+        typed("text/csv", "Content-Type: text/csv", |s| format!("name;number\r\nAnn;{s}")),
+        typed("text/calendar", "Content-Type: text/calendar; method=REQUEST", |s| {
+            format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDESCRIPTION:about {}\r\n {}\r\nEND:VEVENT\r\nEND:VCALENDAR", &s[..7], &s[7..])
+        }),
+        typed("file in a calendar", "Content-Type: text/calendar; name=invite.ics", |s| {
+            let packed = b64(format!("it is about {s} and nobody else in this house"));
+            format!("BEGIN:VCALENDAR\r\nATTACH;ENCODING=BASE64;VALUE=BINARY:{}\r\nEND:VCALENDAR", packed.replace("\r\n", "\r\n "))
+        }),
+        typed("text/vcard", "Content-Type: text/vcard; name=\"a.vcf\"", |s| format!("BEGIN:VCARD\r\nNOTE:{s}\r\nEND:VCARD")),
+        typed("text/enriched", "Content-Type: text/enriched", |s| format!("{}<bold>{}</bold>", &s[..4], &s[4..])),
+        typed("text of an unknown kind", "Content-Type: text/x-amp-html", |s| format!("<p>{}<b>{}</b>", &s[..4], &s[4..])),
+        typed("page called plain", "Content-Type: text/plain", |s| format!("<html><p>{}<b>{}</b>", &s[..4], &s[4..])),
+        typed("rtf called plain", "Content-Type: text/plain", |s| format!("{{\\rtf1 {}}}", s.replace('-', "\\'2d"))),
+        typed("Content-Description of a part", "Content-Type: text/plain", |s| format!("x\r\n--b-1\r\nContent-Description: {s}\r\n\r\nx")),
+        typed("field of a part", "Content-Type: text/plain", |s| format!("x\r\n--b-1\r\nX-Note: {s}\r\n\r\nx")),
+    ]
+}
+
+fn pages() -> Vec<Case> {
+    let page = |name: &'static str, body: fn(&str) -> String| {
+        case(name, move |s| part("Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit", &body(s)))
+    };
+    vec![
+        page("html", |s| format!("<p>{s}</p>")),
+        page("entities", |s| s.chars().map(|c| format!("&#{};", c as u32)).collect()),
+        page("split tags", |s| s.chars().map(|c| format!("<i>{c}</i>")).collect()),
+        page("comments between", |s| s.chars().map(|c| format!("{c}<!-- x -->")).collect()),
+        page("in a comment", |s| format!("<!-- {s} -->")),
+        page("in a conditional comment", |s| format!("<!--[if mso]><p>{s}</p><![endif]-->")),
+        page("alt", |s| format!("<img alt=\"{s}\">")),
+        page("title", |s| format!("<title>{s}</title>")),
+        page("link", |s| format!("<a href=\"https://x.example/{s}\">x</a>")),
+        page("attribute of one's own", |s| format!("<p data-who=\"{s}\">x</p>")),
+        page("value of a field", |s| format!("<input type=hidden value=\"{s}\">")),
+        page("meta", |s| format!("<meta name=\"description\" content=\"{s}\">")),
+        page("hidden", |s| format!("<div style=\"display:none\">{s}</div>")),
+        page("script", |s| format!("<script>var a = '{s}'</script>")),
+        page("template", |s| format!("<template>{s}</template>")),
+        page("cells", |s| format!("<table><tr><td>{}</td><td>-</td><td>{}</td></tr></table>", &s[..6], &s[7..])),
+        page("a cell for each digit", |s| {
+            format!("<table><tr>{}</tr></table>", s.chars().map(|c| format!("<td>{c}</td>")).collect::<String>())
+        }),
+        page("rows", |s| format!("<table><tr><td>{}</td></tr><tr><td>{}</td></tr></table>", &s[..7], &s[7..])),
+        page("file in a link", |s| {
+            format!("<a download href=\"data:text/plain;base64,{}\">x</a>", BASE64.encode(format!("it is about {s}").as_bytes()))
+        }),
+        page("svg", |s| format!("<svg><text>{s}</text></svg>")),
+        page("word joiners", |s| s.chars().map(|c| format!("{c}&#8288;&shy;")).collect()),
+    ]
+}
+
+fn written_in() -> Vec<Case> {
+    let text = |name: &'static str, body: fn(&str) -> String| case(name, move |s| part("Content-Type: text/plain", &body(s)));
+    vec![
+        text("base64 in a text", |s| {
+            format!("see\r\n{}\r\nbye", b64(format!("the number of the patient is {s}, keep it to yourself, please do")))
+        }),
+        text("base64 in a line", |s| format!("see {} there", BASE64.encode(s.as_bytes()))),
+        text("uuencode", |s| {
+            let packed: String = s.as_bytes().chunks(3).map(uu).collect();
+            format!("begin 644 a.txt\r\n{}{packed}\r\n`\r\nend", (b' ' + s.len() as u8) as char)
+        }),
+        text("yEnc", |s| {
+            let shifted: String = s.bytes().map(|octet| char::from(octet + 42)).collect();
+            format!("=ybegin line=128 size=11 name=a.txt\r\n{shifted}\r\n=yend size=11")
+        }),
+        text("inline armour that is none", |s| {
+            format!("hello\r\n-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(s.as_bytes()))
+        }),
+        text("header of armour", |s| {
+            let packed = BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]);
+            format!("-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{packed}\r\n-----END PGP MESSAGE-----")
+        }),
+        text("zip in base64 in a text", |s| b64(make::zip(&[("a.txt", format!("number {s}, again and again, {s}"))]))),
+    ]
+}
+
+fn uu(group: &[u8]) -> String {
+    let at = |place: usize| u32::from(group.get(place).copied().unwrap_or_default());
+    let packed = at(0) << 16 | at(1) << 8 | at(2);
+    [18, 12, 6, 0].iter().map(|shift| (packed >> shift & 63) as u8).map(|six| if six == 0 { '`' } else { (six + 32) as char }).collect()
+}
+
+fn files() -> Vec<Case> {
+    let file = |name: &'static str, fields: &'static str, content: fn(&str) -> Vec<u8>| {
+        case(name, move |s| part(&format!("{fields}\r\nContent-Transfer-Encoding: base64"), &b64(content(s))))
+    };
+    let docx = |s: &str| make::docx(&make::paragraph(s), &[]);
+    let named = |name: &'static str, fields: fn(&str) -> String| case(name, move |s| part(&fields(s), "x"));
+    let sheet = |s: &str| make::xlsx(&[("hidden", format!("<row><c t=\"inlineStr\"><is><t>{s}</t></is></c></row>"))], &[], &[]);
+    vec![
+        file("docx", "Content-Type: application/octet-stream; name=a.docx", docx),
+        file("docx called a picture", "Content-Type: image/png; name=a.png", docx),
+        file("docx called text", "Content-Type: text/plain", docx),
+        file("docx called a signature", "Content-Type: application/pgp-signature; name=signature.asc", docx),
+        file("docx called a calendar", "Content-Type: text/calendar", docx),
+        file("docx without a name", "Content-Type: application/x-thing", docx),
+        file("docx with an empty name", "Content-Type: application/octet-stream; name=\"\"", docx),
+        file("docx in zip in zip", "Content-Type: application/zip; name=a.zip", |s| {
+            make::zip(&[("b.zip", make::zip(&[("c.docx", make::docx(&make::paragraph(s), &[]))]))])
+        }),
+        file("name in a zip", "Content-Type: application/zip; name=a.zip", |s| make::zip(&[(format!("{s}.txt"), "x")])),
+        file("comment in a docx", "Content-Type: application/octet-stream; name=a.docx", |s| {
+            make::docx(&make::paragraph("x"), &[("word/comments.xml", format!("<c><w:t>{s}</w:t></c>").as_bytes())])
+        }),
+        file("custom xml in a docx", "Content-Type: application/octet-stream; name=a.docx", |s| {
+            make::docx(&make::paragraph("x"), &[("customXml/item1.xml", format!("<d p='{s}'/>").as_bytes())])
+        }),
+        file("hidden sheet", "Content-Type: application/octet-stream; name=a.xlsx", sheet),
+        file("html called octets", "Content-Type: application/octet-stream; name=a.bin", |s| {
+            format!("<html><p>{}<b>{}</b>", &s[..4], &s[4..]).into_bytes()
+        }),
+        file("pdf", "Content-Type: application/pdf; name=a.pdf", |s| {
+            make::page(make::stream("", format!("BT /F1 12 Tf 72 720 Td ({s}) Tj ET").as_bytes()), &[], "")
+        }),
+        file("winmail.dat", "Content-Type: application/ms-tnef; name=winmail.dat", |s| {
+            [&[0x78, 0x9f, 0x3e, 0x22][..], s.as_bytes()].concat()
+        }),
+        file("rtf", "Content-Type: application/rtf; name=a.rtf", |s| format!("{{\\rtf1 {s}}}").into_bytes()),
+        file("rtf, inline", "Content-Type: text/rtf\r\nContent-Disposition: inline", |s| format!("{{\\rtf1 {s}}}").into_bytes()),
+        file("odt", "Content-Type: application/vnd.oasis.opendocument.text; name=a.odt", |s| {
+            make::zip_as(
+                zip::CompressionMethod::Stored,
+                &[("mimetype", "application/vnd.oasis.opendocument.text".to_owned()), ("content.xml", s.to_owned())],
+            )
+        }),
+        file("gzip", "Content-Type: application/gzip; name=a.gz", |s| [&[0x1f, 0x8b][..], s.as_bytes()].concat()),
+        file("noise", "Content-Type: application/x-noise; name=a.x", |s| [&[0, 1, 2, 3, 0xff, 0xfe, 0][..], s.as_bytes()].concat()),
+        file("opaque S/MIME", "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", |s| {
+            let head = [0x30, 0x80, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02, 0xA0, 0x80];
+            [&head[..], s.as_bytes(), &[0]].concat()
+        }),
+        file(
+            "text of which somebody says that it is a file, inline",
+            "Content-Type: text/plain; name=a.txt\r\nContent-Disposition: inline",
+            |s| s.into(),
+        ),
+        file("mail as octets", "Content-Type: application/octet-stream; name=a.eml", |s| {
+            format!("From: a@x.example\r\nSubject: about {s}\r\n\r\nx\r\n").into_bytes()
+        }),
+        named("file name", |s| format!("Content-Type: text/csv; name=\"{s}.csv\"")),
+        named("file name, encoded word", |s| {
+            format!("Content-Type: text/csv; name=\"=?utf-8?B?{}?=\"", BASE64.encode(format!("{s}.csv").as_bytes()))
+        }),
+        named("file name in RFC 2231", |s| {
+            format!("Content-Disposition: attachment; filename*=utf-8''{}.csv", s.bytes().map(|o| format!("%{o:02X}")).collect::<String>())
+        }),
+        named("file name, continued", |s| {
+            format!("Content-Disposition: attachment; filename*0=\"{}\"; filename*1=\"{}.csv\"", &s[..5], &s[5..])
+        }),
+        named("file name with underscores", |s| format!("Content-Type: text/csv; name=\"a_{s}_b.csv\"")),
+        case("name of the only part", |s| top(&format!("Subject: x\r\nContent-Type: application/pdf; name=\"{s}.pdf\""), "x")),
+        case("picture in place that is a docx", move |s| {
+            let body = multipart(
+                "b-1",
+                &[
+                    ("Content-Type: text/html", "<img src=\"cid:a@b\">"),
+                    ("Content-Type: image/png\r\nContent-ID: <a@b>\r\nContent-Transfer-Encoding: base64", &b64(docx(s))),
+                ],
+            );
+            top("Subject: x\r\nContent-Type: multipart/related; boundary=\"b-1\"", &body)
+        }),
+        case("pdf with a Content-ID beside a page", move |s| {
+            let pdf = make::page(make::stream("", format!("BT /F1 12 Tf 72 720 Td ({s}) Tj ET").as_bytes()), &[], "");
+            let body = multipart(
+                "b-1",
+                &[
+                    ("Content-Type: text/html", "<a href=\"cid:a@b\">x</a>"),
+                    ("Content-Type: application/pdf\r\nContent-ID: <a@b>\r\nContent-Transfer-Encoding: base64", &b64(pdf)),
+                ],
+            );
+            top("Subject: x\r\nContent-Type: multipart/related; boundary=\"b-1\"", &body)
+        }),
+    ]
+}
+
+fn frames() -> Vec<Case> {
+    let forwarded = |name: &'static str, inner: fn(&str) -> String| case(name, move |s| part("Content-Type: message/rfc822", &inner(s)));
+    let framed = |name: &'static str, kind: &'static str, parts: fn(&str) -> String| {
+        case(name, move |s| top(&format!("Subject: x\r\nContent-Type: {kind}; boundary=\"b-1\""), &parts(s)))
+    };
+    vec![
+        forwarded("forwarded text", |s| format!("From: a@x.example\r\nSubject: x\r\n\r\n{s}")),
+        forwarded("forwarded subject", |s| format!("From: a@x.example\r\nSubject: about {s}\r\n\r\nx")),
+        forwarded("forwarded name", |s| format!("From: \"{s}\" <a@x.example>\r\nSubject: x\r\n\r\nx")),
+        forwarded("forwarded field of one's own", |s| format!("From: a@x.example\r\nX-Note: {s}\r\nSubject: x\r\n\r\nx")),
+        forwarded("forwarded file", |s| {
+            let file = b64(make::docx(&make::paragraph(s), &[]));
+            let parts = multipart(
+                "i-1",
+                &[("", "x"), ("Content-Type: application/octet-stream; name=a.docx\r\nContent-Transfer-Encoding: base64", &file)],
+            );
+            format!("From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"i-1\"\r\n\r\n{parts}")
+        }),
+        forwarded("forwarded in a forwarded", |s| {
+            format!(
+                "From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n\r\nFrom: b@x.example\r\nSubject: {s}\r\n\r\nx"
+            )
+        }),
+        forwarded("preamble of a forwarded", |s| {
+            format!(
+                "From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"i-1\"\r\n\r\n{s}\r\n{}",
+                multipart("i-1", &[("", "x")])
+            )
+        }),
+        framed("preamble", "multipart/mixed", |s| format!("{s}\r\n{}", multipart("b-1", &[("", "x"), ("", "y")]))),
+        framed("epilogue", "multipart/mixed", |s| format!("{}\r\n{s}", multipart("b-1", &[("", "x"), ("", "y")]))),
+        framed("one of the alternatives", "multipart/alternative", |s| {
+            multipart("b-1", &[("", s), ("Content-Type: text/html", "<p>x</p>")])
+        }),
+        framed("calendar among alternatives", "multipart/alternative", |s| {
+            multipart(
+                "b-1",
+                &[("", "x"), ("Content-Type: text/calendar; method=REQUEST", &format!("BEGIN:VCALENDAR\r\nSUMMARY:{s}\r\nEND:VCALENDAR"))],
+            )
+        }),
+        framed("second text of a mixed", "multipart/mixed", |s| multipart("b-1", &[("", "x"), ("Content-Disposition: inline", s)])),
+        framed("ten frames deep", "multipart/mixed", |s| {
+            let mut inner = multipart("d-0", &[("", s)]);
+            for depth in 1..10 {
+                inner =
+                    multipart(&format!("d-{depth}"), &[(&format!("Content-Type: multipart/mixed; boundary=\"d-{}\"", depth - 1), &inner)]);
+            }
+            multipart("b-1", &[("Content-Type: multipart/mixed; boundary=\"d-9\"", &inner)])
+        }),
+        framed("thousand parts", "multipart/mixed", |s| {
+            let mut parts = vec![("", "x"); 1_200];
+            parts.push(("", s));
+            multipart("b-1", &parts)
+        }),
+        framed("signed text", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
+            multipart(
+                "b-1",
+                &[
+                    ("", s),
+                    ("Content-Type: application/pgp-signature", "-----BEGIN PGP SIGNATURE-----\r\n\r\nAAAA\r\n-----END PGP SIGNATURE-----"),
+                ],
+            )
+        }),
+        framed("signature that is a file", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
+            let file = b64(make::docx(&make::paragraph(s), &[]));
+            multipart("b-1", &[("", "x"), ("Content-Type: application/pgp-signature\r\nContent-Transfer-Encoding: base64", &file)])
+        }),
+        framed("what only calls itself encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
+            multipart("b-1", &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", s)])
+        }),
+        framed("beside something encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
+            let armour = format!(
+                "-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{}\r\n-----END PGP MESSAGE-----",
+                BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3])
+            );
+            multipart(
+                "b-1",
+                &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", &armour)],
+            )
+        }),
+        framed("preamble of something encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
+            let armour =
+                format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]));
+            let parts =
+                [("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", armour.as_str())];
+            format!("{s}\r\n{}", multipart("b-1", &parts))
+        }),
+        framed("appledouble", "multipart/appledouble", |s| multipart("b-1", &[("Content-Type: application/applefile", "x"), ("", s)])),
+        case("message/partial", |s| {
+            top("Subject: x\r\nContent-Type: message/partial; number=1; total=2; id=\"a@b\"", &format!("Subject: y\r\n\r\n{s}"))
+        }),
+        case("message/external-body", |s| {
+            top(
+                "Subject: x\r\nContent-Type: message/external-body; access-type=URL; URL=\"https://x.example/\"",
+                &format!("Content-Type: text/plain\r\n\r\n{s}"),
+            )
+        }),
+        case("report that somebody wrote", |s| {
+            let parts = [("", s), ("Content-Type: message/delivery-status", "Action: failed")];
+            top("Subject: x\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b-1\"", &multipart("b-1", &parts))
+        }),
+        case("delivery status", |s| {
+            let status = format!("Diagnostic-Code: smtp; {s}");
+            let parts = [("", "x"), ("Content-Type: message/delivery-status", status.as_str())];
+            top("Subject: x\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b-1\"", &multipart("b-1", &parts))
+        }),
+        case("Bcc", |s| top(&format!("Bcc: \"{s}\" <carol@house.example>"), "hello")),
+    ]
+}

@@ -1,0 +1,76 @@
+//! The whole way of a message in one process: inspect, decide, plan, rewrite. Links are made up.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use waxseal::crypto::LinkSecret;
+use waxseal::extract::Extractor;
+use waxseal::mail::{Envelope, HeaderField, Mailbox, Message, ReversePath};
+use waxseal::policy::{Decision, Facts, Inspection, Options, PolicySet, Wish, supplied};
+use waxseal::secret::Secret;
+use waxseal::transform::dkim::Signers;
+use waxseal::transform::{Frame, Letter, Plan};
+use waxseal::vault::{Link, ParcelId};
+
+use super::{admd, envelope, rules};
+
+pub static SUPPLIED: LazyLock<PolicySet> = LazyLock::new(|| {
+    let policies: Vec<(PathBuf, String)> = supplied()
+        .iter()
+        .filter(|(file, _)| file.starts_with("policies/"))
+        .map(|(file, text)| (PathBuf::from(file), (*text).to_owned()))
+        .collect();
+    PolicySet::from_texts(&rules(), &policies, &admd(), &Options::default()).unwrap()
+});
+
+pub static EXTRACTOR: LazyLock<Extractor> = LazyLock::new(|| Extractor::new(env!("CARGO_BIN_EXE_waxseal").into(), 2));
+
+/// What became of a message.
+pub struct Fate {
+    pub inspection: Inspection,
+    pub decisions: Vec<Decision>,
+    /// The octets that leave, for each entry; none when the message cannot be written.
+    pub sent: Vec<Vec<u8>>,
+    /// The names of what was sealed.
+    pub sealed: Vec<String>,
+}
+
+/// From a colleague to a stranger.
+pub fn fate(octets: &[u8]) -> Fate {
+    let from = ReversePath::Mailbox(Mailbox::parse("ann@house.example").unwrap());
+    fate_in(octets, &envelope(from, &["bob@mail.example"]))
+}
+
+pub fn fate_in(octets: &[u8], envelope: &Envelope) -> Fate {
+    let (admd, now) = (admd(), "2026-11-22T12:00:00Z".parse().unwrap());
+    let message = Message::parse(Bytes::copy_from_slice(octets));
+    let wish = Wish::of(&message, envelope, &admd);
+    let inspection = SUPPLIED.inspect(&message, &EXTRACTOR);
+    let decisions = SUPPLIED.decide(&Facts { admd: &admd, envelope, message: &message, inspection: &inspection, wish: &wish, now });
+    let plan = Plan::new(decisions.clone());
+    let mut letters = Vec::new();
+    let mut sealed = Vec::new();
+    for (number, (parcel, verdict)) in plan.protected(&message, envelope, now).into_iter().enumerate() {
+        let names = verdict.file_names == waxseal::policy::Shown::Kept;
+        let shown: Vec<&str> = parcel.items.iter().filter(|_| names).map(|item| item.name.as_str()).collect();
+        let subject = if verdict.subject == waxseal::policy::Shown::Kept { parcel.subject.clone() } else { String::new() };
+        let to = |to: &Mailbox| Letter {
+            parcel: ParcelId([number as u8; 16]),
+            link: Link { recipient: to.clone(), secret: LinkSecret(Secret::new([0; 20])), expires: parcel.access.expires },
+            text: format!("{subject}\nOpen {shown:?}\n"),
+            html: format!("<p>{subject}<p>Open {shown:?}\n"),
+            subject: "A secure message".to_owned(),
+        };
+        letters.push(parcel.recipients.iter().map(to).collect());
+        sealed.extend(parcel.items.iter().map(|item| item.name.clone()));
+    }
+    let received = HeaderField::new(Bytes::from_static(b"Received: from [192.0.2.1]\r\n"), 8);
+    let signers = Signers::default();
+    let frame = Frame { admd: &admd, received, signers: &signers, wish: &wish, seed: [7; 16], now };
+    let sent = match plan.rewrite(envelope, &message, letters, &frame) {
+        Ok(entries) => entries.iter().map(|entry| entry.body.concat()).collect(),
+        Err(_) => Vec::new(),
+    };
+    Fate { inspection, decisions, sent, sealed }
+}

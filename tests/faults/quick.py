@@ -1,0 +1,406 @@
+#!/usr/bin/env python3
+"""The faults that need no long run: one line a claim, in less than three minutes. Needs Linux, strace and root (or user
+namespaces, in which it runs itself).
+
+    tests/faults/quick.py --program target/debug/waxseal [--only disk]
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import smtplib
+import subprocess
+import sys
+import time
+import traceback
+
+from ledger import Load, fingerprint, mail, settle, text
+
+from gateway import Gateway, free_port, workplace
+from sink import Sink
+
+ANN, BOB = "ann@example.org", "bob@example.net"
+FAILED = []
+
+
+def claim(words, holds, detail=""):
+    print(("ok    " if holds else "FAILS ") + words + (f": {detail}" if detail != "" else ""), flush=True)
+    if not holds:
+        FAILED.append(words)
+
+
+class Place:
+    """A directory with gateways in it; all of it goes at the end."""
+
+    def __init__(self, program):
+        self.program, self.path, self.gateways, self.mounts = program, workplace(), [], []
+
+    def gateway(self, next_hop, extra="", inside=""):
+        folder = f"{self.path}/{inside}gateway-{len(self.gateways)}"
+        made = Gateway(self.program, folder, f"127.0.0.1:{next_hop}", extra)
+        self.gateways.append(made)
+        return made
+
+    def tmpfs(self, megabytes):
+        folder = f"{self.path}/small"
+        os.mkdir(folder)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", folder], check=True)
+        self.mounts.append(folder)
+        return pathlib.Path(folder)
+
+    def clear(self):
+        for gateway in self.gateways:
+            if gateway.process and gateway.process.poll() is None:
+                gateway.kill()
+        for folder in self.mounts:
+            subprocess.run(["umount", "-l", folder], check=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def connected(gateway):
+    with smtplib.SMTP("127.0.0.1", gateway.smtp, local_hostname="client.example.org", timeout=60) as client:
+        client.ehlo()
+        yield client
+
+
+def give(client, size, to=(BOB,), sender=ANN):
+    """One transaction: the first refusal, or the reply to its dot."""
+    for ask in [lambda: client.mail(sender), *[lambda each=each: client.rcpt(each) for each in to]]:
+        code, words = ask()
+        if code != 250:
+            client.rset()
+            return f"{code} {words.decode()}"
+    code, words = client.data(mail(text(size), to[0])[1])
+    return f"{code} {words.decode()}"
+
+
+def listed(gateway):
+    """How many entries the queue has."""
+    return int(re.search(r"(\d+) in the queue", gateway.run("queue", "list").stdout).group(1))
+
+
+def idle(gateway, seconds=60):
+    """Waits until the gateway uses less than a twentieth of a core; the share it used last."""
+    end = time.monotonic() + seconds
+    while True:
+        before = spent(gateway)
+        time.sleep(1)
+        share = spent(gateway) - before
+        if share < 0.05 or time.monotonic() > end:
+            return share
+
+
+def spent(gateway):
+    fields = pathlib.Path(f"/proc/{gateway.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def traced(gateway, log, *options):
+    """strace on a running gateway and all of its threads."""
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", log, "-p", str(gateway.process.pid), *options], stderr=subprocess.PIPE)
+    end = time.monotonic() + 20
+    while "TracerPid:\t0" in pathlib.Path(f"/proc/{gateway.process.pid}/status").read_text():
+        if tracer.poll() is not None or time.monotonic() > end:
+            raise SystemExit(f"strace does not trace: {tracer.stderr.read().decode()}")
+        time.sleep(0.05)
+    time.sleep(0.5)  # The other threads.
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+def order(place):
+    """D4: nothing is promised before it is on the disk, in the order that a power cut forgives."""
+    gateway, log = place.gateway(free_port()).start(), f"{place.path}/order.log"
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2,sendto,sendmsg,write,writev"
+    with traced(gateway, log, "-y", "-s", "64", "-e", calls), connected(gateway) as client:
+        replies = [give(client, size) for size in [100_000] * 20 + [2_000] * 20]
+    claim("D4 forty messages under strace are taken", all(reply.startswith("250") for reply in replies), replies[-1] if replies else "")
+    wrong, promises = [], 0
+    seen, blob = [], False
+    for line in whole_calls(pathlib.Path(log).read_text(errors="replace")):
+        if re.search(r'(sendto|sendmsg|write|writev)\(.*"354', line):
+            seen = []
+        for name, pattern in STEPS.items():
+            if re.search(pattern, line):
+                seen.append(name)
+        if re.search(r'(sendto|sendmsg|write|writev)\(.*"250 2\.\d\.\d (?!.*(sender|recipient))', line) and seen:
+            promises += 1
+            blob = "body" in seen
+            # The last of each before the promise; other work of the gateway may lie in between.
+            path = [name for name in seen if name in (STEPS if blob else ("records",))]
+            expected = list(STEPS) if blob else ["records"]
+            if not in_order(expected, path):
+                wrong.append(path)
+            seen = []
+    claim("D4 fsync of the body, rename, fsync of the directory, fsync of the records, and only then 250", promises == 40 and not wrong,
+          f"{promises} promises" + (f", wrong {wrong[:3]}" if wrong else ""))
+
+
+# What a body in a blob goes through, by the lines that strace writes when a call has ended.
+STEPS = {
+    "body": r"fsync\(\d+<[^>]*/spool/making/[0-9a-f]+>\) += 0",
+    "rename": r"rename\w*\(.*/spool/making/[0-9a-f]+\".*\) += 0",
+    "folder": r"fsync\(\d+<[^>]*/spool/[0-9a-f]{2}>\) += 0",
+    "records": r"f(data)?sync\(\d+<[^>]*/records\.redb>\) += 0",
+}
+
+
+def whole_calls(log):
+    """Lines in the order in which the calls ended; a call that was interrupted by another thread is put together."""
+    begun = {}
+    for line in log.splitlines():
+        thread, _, call = line.partition(" ")
+        call = call.strip()
+        if call.endswith("<unfinished ...>"):
+            begun[thread] = call.removesuffix("<unfinished ...>").rstrip()
+            # What is sent may be read before the call returns.
+            if re.match(r"sendto|sendmsg|write", call):
+                yield call
+        elif call.startswith("<... "):
+            start = begun.pop(thread, "")
+            if not re.match(r"sendto|sendmsg|write", start):
+                yield start + call.partition("resumed>")[2]
+        else:
+            yield call
+
+
+def in_order(expected, seen):
+    rest = iter(seen)
+    return all(step in rest for step in expected)
+
+
+def sync_fails(place):
+    """D5: a disk that says once that it did not write is not believed afterwards."""
+    sink = Sink(keep=fingerprint)
+    gateway = place.gateway(sink.port).start()
+    data = f"{gateway.directory}/data"
+    for what, path, size in [("the records", f"{data}/records.redb", 2_000), ("the body", f"{data}/spool", 200_000)]:
+        inject = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when=1"]
+        with connected(gateway) as client:
+            where = ["-P", path] if size < 64_000 else []
+            with traced(gateway, f"{place.path}/eio.log", *inject, *where):
+                refused = give(client, size)
+            taken = give(client, size)
+        claim(f"D5 EIO at fsync of {what}: refused for now", refused.startswith("451"), refused)
+        claim("D5 the next message is taken", taken.startswith("250"), taken)
+    sink.wait_for(lambda messages: len(messages) >= 2, 30)
+    claim("D5 and what was taken arrives", True)
+    sink.close()
+
+
+def disk_full(place):
+    """D6, D7: no room is said before anything is promised, and passes when there is room again."""
+    small = place.tmpfs(28)
+    gateway = place.gateway(free_port(), "\n[store]\nreserve = 4194304\n", "small/").start()
+    with connected(gateway) as client:
+        claim("D6 a small disk is enough at first", give(client, 2_000).startswith("250"))
+        fill(small, 3 << 20)
+        before = listed(gateway)
+        replies = [give(client, 2_000) for _ in range(3)]
+        claim("D6 a full disk: 452 4.3.1 at MAIL", all(reply.startswith("452 4.3.1") for reply in replies), replies[0])
+        claim("D6 and nothing was taken", listed(gateway) == before)
+        (small / "filler").unlink()
+        began = time.monotonic()
+        while not (reply := give(client, 2_000)).startswith("250") and time.monotonic() - began < 10:
+            time.sleep(0.2)
+        claim("D6 mail is taken again when there is room", reply.startswith("250"), f"after {time.monotonic() - began:.1f} s")
+        fill(small, 16 << 20)
+        files = store_files(gateway)
+        reply = give(client, 20_000_000)
+        claim("D7 20 MB into 16 MiB: refused for now", re.match("45[12] ", reply) is not None, reply)
+        time.sleep(1)
+        left = store_files(gateway) - files
+        claim("D7 no file is left of it", not left, ", ".join(sorted(left)) if left else "")
+        reply = give(client, 2_000)
+        claim("D7 the connection goes on", reply.startswith("250"), reply)
+
+
+def fill(folder, free):
+    """Leaves so many octets free."""
+    room = os.statvfs(folder)
+    with open(folder / "filler", "wb") as file:
+        file.write(b"\0" * max(0, room.f_bavail * room.f_frsize - free))
+
+
+def store_files(gateway):
+    return {str(path) for path in (gateway.directory / "data").rglob("*") if path.is_file()}
+
+
+def fates(place):
+    """D10: each recipient of one envelope has its own fate."""
+    late = {"left": 1}
+
+    def answer(verb, line):
+        if verb == "RCPT" and b"<later@" in line and late["left"] > 0:
+            late["left"] -= 1
+            return b"450 4.2.1 not now\r\n"
+        return b"550 5.1.1 nobody of that name\r\n" if verb == "RCPT" and b"<never@" in line else None
+
+    sink = Sink(answer=answer)
+    gateway = place.gateway(sink.port).start()
+    with connected(gateway) as client:
+        reply = give(client, 2_000, ["now@example.org", "later@example.org", "never@example.org"])
+    claim("D10 an envelope of three is taken", reply.startswith("250"), reply)
+    sink.wait_for(lambda messages: len(messages) >= 2, 30)
+    waiting = re.findall(r"^\s*([0-9a-f]{16})\b", gateway.run("queue", "list").stdout, re.M)
+    for entry in waiting:
+        gateway.run("queue", "retry", entry)
+    sink.wait_for(lambda messages: len(messages) >= 3, 30)
+    time.sleep(1)
+    count = lambda address: sum(address in to for to, _ in sink.taken())
+    claim("D10 250 is delivered once, 450 is delivered once later", (count("now@example.org"), count("later@example.org")) == (1, 1))
+    reports = [octets for to, octets in sink.taken() if to == [ANN]]
+    claim("D10 550 is reported once", len(reports) == 1 and b"never@example.org" in reports[0] and b"5.1.1" in reports[0], f"{len(reports)} reports")
+    claim("D10 the queue is empty", listed(gateway) == 0)
+    sink.close()
+
+
+def bounce_of_a_bounce(place):
+    """S13: a notification that cannot be delivered causes no other."""
+    sink = Sink(answer=lambda verb, line: b"550 5.1.1 nobody\r\n" if verb == "RCPT" and b"<gone@" in line else None)
+    gateway = place.gateway(sink.port).start()
+    with connected(gateway) as client:
+        reply = give(client, 1_000, ["gone@example.org"], "")
+    time.sleep(3)
+    claim("S13 a bounce that cannot be delivered is taken", reply.startswith("250"), reply)
+    claim("S13 and causes no mail", not sink.taken() and listed(gateway) == 0, f"{len(sink.taken())} sent, {listed(gateway)} wait")
+    sink.close()
+
+
+def terminated(place):
+    """D24: SIGTERM under load."""
+    sink = Sink(keep=fingerprint, pause=0.02)
+    gateway = place.gateway(sink.port).start()
+    load = Load(gateway.smtp)
+    quiet = smtplib.SMTP("127.0.0.1", gateway.smtp, timeout=40)
+    time.sleep(3)
+    began = time.monotonic()
+    code = gateway.stop()
+    took = time.monotonic() - began
+    claim("D24 SIGTERM under load ends it within 30 s", code == 0 and took <= 30, f"{took:.1f} s, code {code}")
+    farewell = quiet.getreply()
+    claim("D24 an idle session hears 421", farewell[0] == 421, farewell)
+    ledger = load.end()
+    gateway.start()
+    balance = settle(ledger.before(), sink, 30)
+    claim("D24 nothing is lost, changed or doubled", balance.holds() and balance.duplicates == 0, balance)
+    sink.close()
+
+
+def loops(place):
+    """S12: mail that goes round in circles stops."""
+    alone = place.gateway(free_port())
+    reroute(alone, alone.smtp)
+    alone.start()
+    one, two = place.gateway(free_port()), place.gateway(free_port())
+    reroute(one, two.smtp)
+    reroute(two, one.smtp)
+    one.start()
+    two.start()
+    for name, first, all_of_them in [("the next hop is the gateway itself", alone, [alone]), ("two gateways are each other's next hop", one, [one, two])]:
+        with connected(first) as client:
+            reply = give(client, 1_000)
+        time.sleep(3)
+        share = max(idle(gateway) for gateway in all_of_them)
+        copies = sum(gateway.log().count("accepted") for gateway in all_of_them)
+        failed = sum(len(re.findall(r'"failed"|event=failed|failed', gateway.log())) for gateway in all_of_them)
+        waiting = sum(listed(gateway) for gateway in all_of_them)
+        claim(f"S12 {name}: it ends", reply.startswith("250") and copies <= 31 and waiting == 0 and share < 0.05,
+              f"{copies} copies, {failed} failures, {waiting} wait, {share:.2f} of a core")
+
+
+def reroute(gateway, port):
+    config = gateway.directory / "waxseal.toml"
+    config.write_text(re.sub(r'next_hop = ".*"', f'next_hop = "127.0.0.1:{port}"', config.read_text()))
+
+
+def keys(place):
+    """C10: no key is ever made anew over data that exists."""
+    sink_port = free_port()
+    gateway, other = place.gateway(sink_port), place.gateway(sink_port)
+    gateway.start()
+    with connected(gateway) as client:
+        give(client, 2_000)
+    gateway.stop()
+    kek = gateway.directory / "keys" / "kek"
+    right, others = kek.read_bytes(), (other.directory / "keys" / "kek").read_bytes()
+
+    def attempt(octets, mode):
+        kek.unlink(missing_ok=True)
+        if octets is not None:
+            kek.write_bytes(octets)
+            kek.chmod(mode)
+        before = {path: path.read_bytes() for path in kek.parent.iterdir() if path.is_file()}
+        ended = subprocess.run(gateway.serve(), capture_output=True, text=True, timeout=20)
+        after = {path: path.read_bytes() for path in kek.parent.iterdir() if path.is_file()}
+        return ended.returncode != 0 and before == after, (ended.stderr or ended.stdout).strip().splitlines()[-2:]
+
+    for name, octets, mode in [("missing", None, 0), ("another one's", others, 0o400), ("cut", right[:10], 0o400), ("readable by everybody", right, 0o444)]:
+        refused, words = attempt(octets, mode)
+        claim(f"C10 the key-encryption key is {name}: no start, no new key", refused, " / ".join(words))
+    kek.unlink()
+    kek.write_bytes(right)
+    kek.chmod(0o400)
+    gateway.start()
+    claim("C10 with the right one the mail is there", listed(gateway) == 1)
+
+
+def restart(place, count=2_000):
+    """What waits is there after a kill, soon, and leaves."""
+    hop = free_port()
+    gateway = place.gateway(hop).start()
+    load = Load(gateway.smtp)
+    while len(load.ledger.before()) < count:
+        time.sleep(0.2)
+    promised = load.end().before()
+    gateway.kill()
+    sink = Sink(hop, keep=fingerprint)
+    began = time.monotonic()
+    gateway.start()
+    opened = time.monotonic() - began
+    balance = settle(promised, sink, 75)
+    took = time.monotonic() - began
+    claim(f"D1 a restart with {count} waiting opens its ports within 5 s", opened < 5, f"{opened:.1f} s")
+    claim("D1 all of it leaves once", balance.holds() and balance.duplicates == 0, f"{balance} in {took:.0f} s")
+    sink.close()
+
+
+CLAIMS = {
+    "order": order, "sync": sync_fails, "disk": disk_full, "fates": fates, "bounce": bounce_of_a_bounce,
+    "term": terminated, "loops": loops, "keys": keys, "restart": restart,
+}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--only", choices=CLAIMS, action="append")
+    arguments = parser.parse_args()
+    if os.getuid() != 0:
+        os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
+    began = time.monotonic()
+    for name in arguments.only or CLAIMS:
+        place = Place(arguments.program)
+        try:
+            CLAIMS[name](place)
+        except (Exception, SystemExit):
+            claim(f"{name} comes to its end", False)
+            traceback.print_exc(file=sys.stdout)
+            for gateway in place.gateways:
+                print(gateway.log()[-2000:])
+        finally:
+            place.clear()
+    print(f"{len(FAILED)} claims fail, in {time.monotonic() - began:.0f} s")
+    sys.exit(1 if FAILED else 0)
+
+
+if __name__ == "__main__":
+    main()
