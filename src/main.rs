@@ -74,9 +74,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// Standard output. Whoever closes it (`| head`) has read enough: that is an end, not a trouble.
+struct Out(std::io::Stdout);
+
+impl Write for Out {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        let written = self.0.write(octets);
+        if written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+            std::process::exit(0);
+        }
+        written
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 fn run(arguments: &Arguments) -> Result<(), Failed> {
     let path = arguments.config.as_path();
-    let out = &mut std::io::stdout();
+    let out = &mut Out(std::io::stdout());
     let clock = gateway::clock();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match &arguments.command {

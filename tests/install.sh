@@ -11,10 +11,13 @@ packages() {
   done
   [ ${#missing[@]} -eq 0 ] && return
   local root=()
-  [ "$(id -u)" -eq 0 ] || root=(sudo)
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "install.sh: as root: apt-get install ${missing[*]}" >&2; exit 1; }
+    root=(sudo)
+  fi
   echo "installing: ${missing[*]}"
   "${root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 # The Python of the tests' real peers, apart from the system's.
@@ -25,14 +28,14 @@ python_peers() {
 }
 
 browser() {
-  packages chromium nodejs
+  packages chromium fonts-liberation nodejs npm
   [ -d tests/browser/node_modules ] || (cd tests/browser && npm ci --silent --no-audit --no-fund)
 }
 
 for what in "$@"; do
   case "$what" in
     build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
-    test) packages swaks postfix openssl unzip python3-venv strace systemd && python_peers && browser ;;
+    test) packages swaks libnet-ssleay-perl postfix openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
     bench) packages postfix ;;
     *) echo "install.sh: unknown: $what" >&2; exit 2 ;;
   esac

@@ -10,7 +10,9 @@ use crate::gateway;
 /// Checks the configuration and everything that it names.
 pub fn run(path: &Path, out: &mut dyn Write) -> Result<(), Failed> {
     let configuration = Configuration::read(path)?;
-    gateway::check(&configuration)?;
+    for remark in gateway::check(&configuration)? {
+        writeln!(out, "{remark}")?;
+    }
     writeln!(out, "{}: no mistakes", path.display())?;
     Ok(())
 }

@@ -83,9 +83,10 @@ fn show(entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
 
 async fn ask(socket: &Path, request: &Request) -> Result<Answer, Failed> {
     control::ask(socket, request).await.map_err(|error| {
-        let help = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => "the queue is for the user that the gateway runs as: runuser -u waxseal -- waxseal …",
-            _ => "the running gateway is asked, and none answers: waxseal serve",
+        let help = if error.kind() == std::io::ErrorKind::PermissionDenied {
+            "the queue is for the user that the gateway runs as: sudo -u waxseal waxseal …"
+        } else {
+            "the running gateway is asked, and none answers: waxseal serve"
         };
         Failed(format!("{}: {error}\n    {help}", socket.display()))
     })

@@ -1,9 +1,11 @@
 //! `waxseal user add`: a line of the users file, the password read without being shown or logged.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::{Failed, owner};
 use crate::config::Configuration;
@@ -14,7 +16,7 @@ use crate::secret::Secret;
 /// What to do with the users file.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Verb {
-    /// Add somebody; the password is the first line of standard input.
+    /// Add somebody; the password is asked for, or the first line of standard input.
     Add {
         /// The name for AUTH.
         name: String,
@@ -60,13 +62,33 @@ pub fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Result<(),
 }
 
 fn typed() -> Result<Secret<String>, Failed> {
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    let password = line.trim_end_matches(['\r', '\n']).to_owned();
-    if password.chars().count() < LEAST {
-        return Err(Failed(format!("the password has fewer than {LEAST} characters; it is read from standard input")));
+    let stdin = io::stdin();
+    let line = if stdin.is_terminal() { unseen(&stdin)? } else { line(&stdin)? };
+    let password = Secret::new(line.expose().trim_end_matches(['\r', '\n']).to_owned());
+    if password.expose().chars().count() < LEAST {
+        return Err(Failed(format!("a password needs {LEAST} characters or more; it is the first line of standard input")));
     }
-    Ok(Secret::new(password))
+    Ok(password)
+}
+
+fn line(stdin: &io::Stdin) -> Result<Secret<String>, Failed> {
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    Ok(Secret::new(line))
+}
+
+/// A line of a terminal that does not show what is typed.
+fn unseen(stdin: &io::Stdin) -> Result<Secret<String>, Failed> {
+    let trouble = |error: rustix::io::Errno| Failed(format!("the terminal: {error}"));
+    let usual = tcgetattr(stdin).map_err(trouble)?;
+    let mut silent = usual.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    write!(io::stderr(), "Password: ")?;
+    tcsetattr(stdin, OptionalActions::Flush, &silent).map_err(trouble)?;
+    let typed = line(stdin);
+    tcsetattr(stdin, OptionalActions::Flush, &usual).map_err(trouble)?;
+    writeln!(io::stderr())?;
+    typed
 }
 
 /// NIST SP 800-63B §5.1.1.2 asks for eight; a password that a program keeps may be longer.

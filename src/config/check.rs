@@ -1,6 +1,6 @@
 //! What a value must be beyond its type.
 
-use super::{Admd, Brand, Domain, File, House, Log, Mailbox, relay, web};
+use super::{Admd, Brand, Domain, File, House, Log, Mailbox, queue, relay, smtp, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -69,8 +69,36 @@ pub fn relay(options: &relay::Options, file: &mut File<'_>) {
     if options.username.is_some() != options.password_file.is_some() {
         file.mistake(("relay", "username"), "username and password_file go together", "name both or none");
     }
-    if options.connections == 0 {
-        file.mistake(("relay", "connections"), "without a connection no mail leaves", "write 1 or more");
+}
+
+/// Limits that would let nothing through.
+pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&relay::Options, &queue::Options), file: &mut File<'_>) {
+    let limits = [
+        ("smtp", "message_size", smtp.message_size),
+        ("smtp", "recipients", smtp.recipients as u64),
+        ("smtp", "connections", smtp.connections as u64),
+        ("smtp", "connections_per_address", smtp.connections_per_address as u64),
+        ("smtp", "command_timeout", smtp.command_timeout),
+        ("smtp", "stranger_timeout", smtp.stranger_timeout),
+        ("smtp", "session_timeout", smtp.session_timeout),
+        ("relay", "connections", relay.connections as u64),
+        ("web", "connections", web.connections as u64),
+        ("web", "connections_per_client", web.connections_per_client as u64),
+        ("web", "request_seconds", web.request_seconds),
+        ("web", "stall_seconds", web.stall_seconds),
+        ("queue", "lifetime_hours", u64::from(queue.lifetime_hours)),
+    ];
+    for (table, key, limit) in limits {
+        if limit == 0 {
+            file.mistake((table, key), &format!("{key} = 0 lets nothing through"), "write 1 or more");
+        }
+    }
+    if queue.retry_minutes.is_empty() || queue.retry_minutes.contains(&0) {
+        file.mistake(
+            ("queue", "retry_minutes"),
+            "retry_minutes needs one time or more, each of 1 minute or more",
+            "as in [1, 5, 15, 30, 60]",
+        );
     }
 }
 

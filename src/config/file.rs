@@ -30,7 +30,10 @@ impl<'a> File<'a> {
     pub fn parse(path: &'a Path, text: &'a str) -> Result<Self, Vec<Mistake>> {
         let root = DeTable::parse(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
-            let what = format!("not TOML: {}", quoted(&error.message().to_lowercase()).replace('\n', ", "));
+            let what = match error.message() {
+                "duplicate key" => String::from("this table or key stands here for the second time"),
+                message => format!("not TOML: {}", quoted(&message.to_lowercase()).replace('\n', ", ")),
+            };
             vec![Mistake::at(path, text, offset, what)]
         })?;
         let mut file = Self { path, text, tables: BTreeMap::new(), mistakes: Vec::new() };

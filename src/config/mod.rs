@@ -115,9 +115,10 @@ impl Configuration {
     /// Reads and checks a file: all mistakes, or a configuration without any.
     pub fn read(path: &Path) -> Result<Self, Vec<Mistake>> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let help = match error.kind() {
-                std::io::ErrorKind::NotFound => "`waxseal init` writes a configuration; --config names one that is elsewhere",
-                _ => "the user that runs this command must be able to read it",
+            let help = if error.kind() == std::io::ErrorKind::NotFound {
+                "`waxseal init` writes a configuration; --config names one that is elsewhere"
+            } else {
+                "the user that runs this command must be able to read it"
             };
             vec![Mistake::whole(path, format!("the configuration cannot be read: {error}")).help(help)]
         })?;
@@ -139,6 +140,7 @@ impl Configuration {
         let admd = check::admd(&house, &mut file);
         let brand = check::brand(&house, &web, &mut file);
         check::relay(&relay, &mut file);
+        check::limits((&smtp, &web), (&relay, &queue), &mut file);
         check::log(&log, &mut file);
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         match (file.finish(), admd, brand) {

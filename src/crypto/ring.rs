@@ -39,8 +39,9 @@ impl Kek {
     /// (mode 0440 is the mask of its access list), so that alone is no exposure.
     pub fn read(path: &Path) -> Result<Self, Unusable> {
         let shown = path.display();
-        let file = File::open(path)
-            .map_err(|error| Unusable(format!("{shown}: {error}\n    restore the key file, or write it anew from the recovery sheet")))?;
+        let file = File::open(path).map_err(|error| {
+            Unusable(format!("{shown}: {error}\n    restore the key file, or bring it back from the recovery sheet: `waxseal recover`"))
+        })?;
         let facts = file.metadata().map_err(|error| Unusable(format!("{shown}: {error}")))?;
         let mode = facts.mode() & 0o777;
         let shared = if (facts.uid(), facts.gid()) == (0, 0) { mode & 0o037 } else { mode & 0o077 };
@@ -50,7 +51,7 @@ impl Kek {
         let mut octets = Zeroizing::new(Vec::with_capacity(KEY + 1));
         file.take(KEY as u64 + 1).read_to_end(&mut octets).map_err(|error| Unusable(format!("{shown}: {error}")))?;
         let key = <[u8; KEY]>::try_from(octets.as_slice()).map_err(|_| {
-            Unusable(format!("{shown}: a key has exactly {KEY} octets, this file has another length\n    restore it, or write it anew from the recovery sheet"))
+            Unusable(format!("{shown}: a key has exactly {KEY} octets, this file has another length\n    restore it, or bring it back from the recovery sheet: `waxseal recover`"))
         })?;
         Ok(Self(Secret::new(key)))
     }

@@ -55,21 +55,32 @@ pub fn clock() -> Clock {
     Clock::new(Timestamp::now)
 }
 
-/// Reads everything that a configuration names, and changes nothing.
-pub fn check(configuration: &Configuration) -> Result<(), Failed> {
+/// Reads everything that a configuration names, and changes nothing: all mistakes, or what is worth a remark.
+pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     let mut mistakes = Vec::new();
     mistakes.extend(policies(configuration).err().unwrap_or_default());
     mistakes.extend(Certificates::load(&configuration.path(&configuration.store.certs)).err().unwrap_or_default());
-    mistakes.extend(Signers::load(&configuration.path(&configuration.store.dkim)).err());
+    let signers = Signers::load(&configuration.path(&configuration.store.dkim));
     mistakes.extend(users(configuration).err().unwrap_or_default());
     mistakes.extend(relay::check(&relay_options(configuration)));
     let overrides = templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
     mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
-    if let Err(Failed(why)) = stores::ring(configuration) {
-        mistakes.push(Mistake::whole(&configuration.path(&configuration.store.ring), why));
+    let ring = stores::ring(configuration).err().map(|Failed(why)| why);
+    match signers {
+        Ok(signers) if mistakes.is_empty() && ring.is_none() => Ok(unsigned(configuration, &signers)),
+        signers => {
+            mistakes.extend(signers.err().unwrap_or_default());
+            Err(Failed(mistakes.iter().map(ToString::to_string).chain(ring).collect::<Vec<_>>().join("\n")))
+        }
     }
-    if mistakes.is_empty() { Ok(()) } else { Err(mistakes.into()) }
+}
+
+/// The domains of the house whose changed mail leaves without a signature.
+fn unsigned(configuration: &Configuration, signers: &Signers) -> Vec<String> {
+    let keys = configuration.path(&configuration.store.dkim);
+    let domains = configuration.admd.domains.iter().filter(|domain| !signers.can_sign(domain));
+    domains.map(|domain| format!("{}: no key for {domain}: what the gateway changes of its mail leaves unsigned", keys.display())).collect()
 }
 
 impl Gateway {

@@ -198,16 +198,17 @@ fn take(inherited: &mut Inherited, name: &str, addresses: &[SocketAddr]) -> Resu
 
 fn open(name: &str, address: SocketAddr) -> Result<TcpListener, Failed> {
     listen::bind(address).map_err(|error| {
-        let help = match error.kind() {
-            ErrorKind::AddrInUse => "another program listens there: `ss -ltnp` names it",
-            ErrorKind::PermissionDenied => "ports below 1024 are opened by systemd (systemd/) or need CAP_NET_BIND_SERVICE",
-            ErrorKind::AddrNotAvailable => "this machine has no such address",
-            _ => return Failed(format!("{name} on {address}: {error}")),
-        };
-        Failed(format!("{name} on {address}: {error}\n    {help}"))
+        let help = HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
+        Failed(format!("{name} on {address}: {error}{help}"))
     })
 }
 
+/// What to do about an address that cannot be bound.
+const HELP: [(ErrorKind, &str); 3] = [
+    (ErrorKind::AddrInUse, "\n    another program listens there: `ss -ltnp` names it"),
+    (ErrorKind::PermissionDenied, "\n    ports below 1024 are opened by systemd (systemd/) or need CAP_NET_BIND_SERVICE"),
+    (ErrorKind::AddrNotAvailable, "\n    this machine has no such address"),
+];
 /// How long open sessions and attempts get after a stop; a little more than they take for themselves,
 /// and less than the 30 s after which an operator loses patience.
 const DRAIN: Duration = Duration::from_secs(28);

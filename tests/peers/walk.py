@@ -6,6 +6,8 @@ Prints one line for each claim; the first one that does not hold ends the walk.
 import argparse
 import email
 import email.policy
+import io
+import os
 import pathlib
 import random
 import re
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from email.message import EmailMessage
 
 import dkim
@@ -324,6 +327,56 @@ def next_hop_with_auth(program, place):
         controller.stop()
 
 
+def under_systemd(program, place):
+    """What systemd does: sockets by name, readiness, watchdog, a user without rights."""
+    gateway = Gateway(program, f"{place}/unit", "127.0.0.1:9")
+    for path in [gateway.directory, *gateway.directory.rglob("*")]:
+        shutil.chown(path, "nobody")
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(f"{place}/notify")
+    os.chmod(f"{place}/notify", 0o777)
+    told.settimeout(20)
+    # Not the port of the configuration: this one must be served.
+    handed = socket.create_server(("127.0.0.1", 0), backlog=16)
+    environment = {"PATH": os.environ["PATH"], "LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp", "NOTIFY_SOCKET": f"{place}/notify", "WATCHDOG_USEC": "1000000"}
+    log = open(f"{place}/unit.log", "w+b")
+
+    def start(**more):
+        return subprocess.Popen([gateway.program, "serve", "--config", str(gateway.directory / "waxseal.toml")], stdout=log, stderr=log, user="nobody",
+                                group="nogroup", extra_groups=[], env={**environment, **more}, close_fds=False, preexec_fn=lambda: os.dup2(handed.fileno(), 3, True))
+
+    process = start()
+    try:
+        claim("READY=1 to systemd", b"READY=1" in told.recv(99))
+        claim("WATCHDOG=1 within its time", b"WATCHDOG=1" in told.recv(99))
+        port = handed.getsockname()[1]
+        with smtplib.SMTP("127.0.0.1", port) as client:
+            message = plain("emma@example.org", "karin@mail.example")
+            archive = io.BytesIO()
+            with zipfile.ZipFile(archive, "w") as entries:
+                entries.writestr("numbers.csv", "a,b\n1,2\n")
+            message.add_attachment(archive.getvalue(), maintype="application", subtype="zip", filename="numbers.zip")
+            client.sendmail("emma@example.org", ["karin@mail.example"], message.as_bytes())
+        claim("an inherited socket is served, by a user without rights", True)
+        workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        held = [os.readlink(file) for worker in workers for file in pathlib.Path(f"/proc/{worker}/fd").iterdir()]
+        claim("a worker that reads attachments holds no socket and no file", workers and all(link.startswith(("pipe:", "/dev/null")) for link in held), str(held))
+        process.terminate()
+        claim("SIGTERM, as systemd sends it", process.wait(40) == 0)
+        process = start(LISTEN_FDNAMES="smpt")
+        code = process.wait(20)
+        log.seek(0)
+        claim("a socket with an unknown name stops the start", code == 1 and b'a socket named "smpt" was handed over' in log.read())
+    except BaseException:
+        log.seek(0)
+        sys.stderr.write(log.read().decode()[-3000:])
+        raise
+    finally:
+        if process.poll() is None:
+            process.kill()
+        handed.close()
+
+
 def until(holds, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -345,7 +398,9 @@ def behind_postfix(program, place):
     postfix = Postfix(f"{place}/around", example).start()
     gateway = Gateway(program, f"{place}/inside", f"127.0.0.1:{back}")
     config = gateway.directory / "waxseal.toml"
-    config.write_text(config.read_text().replace(f"127.0.0.1:{gateway.smtp}", f"127.0.0.1:{gate}"))
+    # Both have the machine's one name, as they will.
+    text = config.read_text().replace(f"127.0.0.1:{gateway.smtp}", f"127.0.0.1:{gate}")
+    config.write_text(text.replace('hostname = "mail.example.org"', 'hostname = "hop.example.org"'))
     gateway.smtp = gate
     gateway.start()
     try:
@@ -401,6 +456,7 @@ def main():
         claim("SIGTERM ends it in order", gateway.stop() == 0)
         next_hop_with_auth(arguments.program, place)
         behind_postfix(arguments.program, place)
+        under_systemd(arguments.program, place)
     except BaseException:
         sys.stderr.write(gateway.log()[-4000:])
         raise

@@ -38,23 +38,23 @@ impl Signers {
     /// Reads `<dir>/<domain>/<selector>.{rsa,ed25519}.pem`. No folder, no keys: then nothing is signed.
     ///
     /// The file name up to `.rsa.pem` or `.ed25519.pem` is the selector exactly as DNS has it.
-    pub fn load(dir: &Path) -> Result<Self, Mistake> {
-        let mut domains = BTreeMap::new();
+    /// All mistakes at once.
+    pub fn load(dir: &Path) -> Result<Self, Vec<Mistake>> {
+        let (mut domains, mut mistakes) = (BTreeMap::new(), Vec::new());
         if !dir.exists() {
             return Ok(Self { domains });
         }
-        for folder in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
-            let domain = folder
-                .file_name()
-                .and_then(|name| name.to_str())
-                .and_then(|name| Domain::parse(name).ok())
-                .ok_or_else(|| Mistake::whole(&folder, "not a domain name").help("keys stand in <domain>/<selector>.rsa.pem"))?;
-            let signers = load_domain(&folder)?;
+        for folder in entries(dir).map_err(|mistake| vec![mistake])?.into_iter().filter(|path| path.is_dir()) {
+            let Some(domain) = folder.file_name().and_then(|name| name.to_str()).and_then(|name| Domain::parse(name).ok()) else {
+                mistakes.push(Mistake::whole(&folder, "not a domain name").help("keys stand in <domain>/<selector>.rsa.pem"));
+                continue;
+            };
+            let signers = load_domain(&folder, &mut mistakes);
             if !signers.is_empty() {
                 domains.insert(domain, signers);
             }
         }
-        Ok(Self { domains })
+        if mistakes.is_empty() { Ok(Self { domains }) } else { Err(mistakes) }
     }
 
     /// Whether mail from this domain can be signed.
@@ -211,29 +211,40 @@ fn folded_names(names: &[&str]) -> String {
     out
 }
 
-fn load_domain(folder: &Path) -> Result<Vec<Signer>, Mistake> {
+fn load_domain(folder: &Path, mistakes: &mut Vec<Mistake>) -> Vec<Signer> {
     let mut signers: Vec<Signer> = Vec::new();
-    for path in entries(folder)? {
+    let files = entries(folder).unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
+        Vec::new()
+    });
+    for path in files {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".pem")) else { continue };
-        let (selector, algorithm) = if let Some(selector) = name.strip_suffix(".rsa.pem") {
-            (selector, Algorithm::Rsa)
-        } else if let Some(selector) = name.strip_suffix(".ed25519.pem") {
-            (selector, Algorithm::Ed25519)
-        } else {
-            return Err(
-                Mistake::whole(&path, "the name does not say what kind of key it is").help("<selector>.rsa.pem or <selector>.ed25519.pem")
-            );
-        };
-        if !keys::is_selector(selector) {
-            return Err(Mistake::whole(&path, format!("{selector:?} is not a selector")).help("letters, digits, hyphens and dots"));
+        match load_key(&path, name, &signers) {
+            Ok(signer) => signers.push(signer),
+            Err(mistake) => mistakes.push(mistake),
         }
-        if signers.iter().any(|signer| signer.selector == selector) {
-            return Err(Mistake::whole(&path, format!("selector {selector:?} has two keys"))
-                .help("one name in DNS holds one key; give each its own selector"));
-        }
-        signers.push(Signer { selector: selector.to_owned(), key: SigningKey::read(&path, algorithm)? });
     }
-    Ok(signers)
+    signers
+}
+
+fn load_key(path: &Path, name: &str, known: &[Signer]) -> Result<Signer, Mistake> {
+    let (selector, algorithm) = if let Some(selector) = name.strip_suffix(".rsa.pem") {
+        (selector, Algorithm::Rsa)
+    } else if let Some(selector) = name.strip_suffix(".ed25519.pem") {
+        (selector, Algorithm::Ed25519)
+    } else {
+        return Err(
+            Mistake::whole(path, "the name does not say what kind of key it is").help("<selector>.rsa.pem or <selector>.ed25519.pem")
+        );
+    };
+    if !keys::is_selector(selector) {
+        return Err(Mistake::whole(path, format!("{selector:?} is not a selector")).help("letters, digits, hyphens and dots"));
+    }
+    if known.iter().any(|signer| signer.selector == selector) {
+        return Err(Mistake::whole(path, format!("selector {selector:?} has two keys"))
+            .help("one name in DNS holds one key; give each its own selector"));
+    }
+    Ok(Signer { selector: selector.to_owned(), key: SigningKey::read(path, algorithm)? })
 }
 
 fn entries(dir: &Path) -> Result<Vec<std::path::PathBuf>, Mistake> {

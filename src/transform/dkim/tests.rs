@@ -138,7 +138,7 @@ fn a_wrong_key_folder_says_what_is_wrong() {
     let (dir, _records) = keys();
     let folder = dir.path().join("example.org");
     let key = folder.join("s1.rsa.pem");
-    let load = || Signers::load(dir.path()).err().map(|mistake| mistake.to_string().replace(&*dir.path().to_string_lossy(), "dkim"));
+    let load = || Signers::load(dir.path()).err().map(|mistakes| mistakes[0].to_string().replace(&*dir.path().to_string_lossy(), "dkim"));
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(
         load().unwrap(),
@@ -164,6 +164,8 @@ fn a_wrong_key_folder_says_what_is_wrong() {
     std::fs::write(folder.join("s3.rsa.pem"), "nothing").unwrap();
     std::fs::set_permissions(folder.join("s3.rsa.pem"), std::fs::Permissions::from_mode(0o600)).unwrap();
     assert!(load().unwrap().contains("no private key in it"));
+    std::fs::write(folder.join("s4.pem"), "nothing").unwrap();
+    assert_eq!(Signers::load(dir.path()).err().unwrap().len(), 2, "all mistakes at once");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Broken configurations fail with exactly their text: `NN-name/waxseal.toml` with `NN-name/error`.
 //! `UPDATE=1` writes the texts anew; read the difference before believing it.
 
+mod operator;
+
 use std::fs;
 use std::path::Path;
 
@@ -37,6 +39,19 @@ fn a_short_configuration_is_enough() {
     assert_eq!(configuration.brand.base_url, "https://secure.example.org");
     assert_eq!(configuration.admd.postmaster.to_string(), "postmaster@example.org");
     assert_eq!(configuration.path(Path::new("keys/kek")), Path::new("/etc/waxseal/keys/kek"));
+}
+
+#[test]
+fn every_example_is_a_configuration() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut read = 0;
+    for entry in fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path().join("waxseal.toml");
+        let mistakes = Configuration::read(&path).err().unwrap_or_default();
+        assert!(mistakes.is_empty(), "{}", mistakes.iter().map(|mistake| format!("{mistake}\n")).collect::<String>());
+        read += 1;
+    }
+    assert!(read >= 3, "only {read} examples were found");
 }
 
 #[test]
