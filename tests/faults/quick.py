@@ -248,9 +248,7 @@ def fates(place):
         reply = give(client, 2_000, ["now@example.org", "later@example.org", "never@example.org"])
     claim("D10 an envelope of three is taken", reply.startswith("250"), reply)
     sink.wait_for(lambda messages: len(messages) >= 2, 30)
-    waiting = re.findall(r"^\s*([0-9a-f]{16})\b", gateway.run("queue", "list").stdout, re.M)
-    for entry in waiting:
-        gateway.run("queue", "retry", entry)
+    gateway.retry()
     sink.wait_for(lambda messages: len(messages) >= 3, 30)
     time.sleep(1)
     count = lambda address: sum(address in to for to, _ in sink.taken())
