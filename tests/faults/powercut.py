@@ -53,6 +53,9 @@ def cut(place, program):
     with mounted(copy, folder):
         try:
             gateway.start()
+            settle(promised, sink, 1)
+            # The attempt before the cut put one off by a minute.
+            gateway.retry()
             return settle(promised, sink)
         finally:
             gateway.kill()

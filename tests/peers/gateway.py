@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -70,6 +71,15 @@ class Gateway:
     def run(self, *arguments):
         return subprocess.run([self.program, *arguments, "--config", str(self.directory / "waxseal.toml")],
                               capture_output=True, text=True)
+
+    def waiting(self):
+        """Ids of the entries in the queue."""
+        return re.findall(r"^\s*([0-9a-f]{16})\b", self.run("queue", "list").stdout, re.M)
+
+    def retry(self):
+        """What was put off is tried now."""
+        for entry in self.waiting():
+            self.run("queue", "retry", entry)
 
     def stop(self):
         if self.process and self.process.poll() is None:

@@ -57,6 +57,8 @@ class Sink:
             elif verb == "RCPT":
                 to.append(line.split(b"<", 1)[1].split(b">", 1)[0].decode())
                 connection.sendall(b"250 2.1.5 ok\r\n")
+            elif verb == "DATA" and not to:
+                connection.sendall(b"554 5.5.1 for nobody\r\n")
             elif verb == "DATA":
                 connection.sendall(b"354 go on\r\n")
                 octets = self._message(read)
