@@ -20,6 +20,9 @@ tests/peers/run.sh
 step "the browser walk"
 tests/browser/run.sh
 
+step "a download that is cut off and resumed"
+python3 tests/faults/download.py --megabytes 16 --program target/debug/waxseal
+
 step "five kills under load"
 python3 tests/faults/kills.py --kills 5 --program target/debug/waxseal
 

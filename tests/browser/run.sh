@@ -17,7 +17,7 @@ done
 overview=$(sed -n 's|^All mailboxes: *\(http.*\)/$|\1|p' "$said")
 smtp=$(sed -n 's|.*gateway on 127.0.0.1:\([0-9]*\)\.$|\1|p' "$said")
 status=0
-timeout 170 node tests/browser/walk.mjs "$overview" "$smtp" || status=1
-timeout 60 node tests/browser/scanner.mjs "$overview" || status=1
+timeout 240 node tests/browser/walk.mjs "$overview" "$smtp" || status=1
+timeout 120 node tests/browser/scanner.mjs "$overview" || status=1
 timeout 120 node tests/browser/attack.mjs "$overview" "$smtp" || status=1
 exit $status

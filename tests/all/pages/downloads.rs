@@ -190,9 +190,9 @@ async fn an_archive_that_was_fetched_is_not_given_back_file_by_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_files_are_an_archive_too_and_a_broken_off_one_harms_nothing() {
+async fn many_files_are_an_archive_too_and_a_broken_off_one_harms_nothing() {
     let house = House::new();
-    let names: Vec<&'static str> = (0..1000).map(|number| &*Box::leak(format!("värde {number}.csv").into_boxed_str())).collect();
+    let names: Vec<&'static str> = (0..150).map(|number| &*Box::leak(format!("värde {number}.csv").into_boxed_str())).collect();
     let (_, link) = house.seal(&files(Some(1), names.iter().map(|name| (*name, bytes(1 + name.len() * 37))).collect()));
     let browser = house.browser();
     browser.knock(&link, ANN).await;
@@ -204,7 +204,7 @@ async fn a_thousand_files_are_an_archive_too_and_a_broken_off_one_harms_nothing(
     let path = house.folder.path().join("files.zip");
     std::fs::write(&path, &page.body).unwrap();
     let tested = Command::new("unzip").arg("-t").arg(&path).output().unwrap();
-    assert!(tested.status.success() && String::from_utf8_lossy(&tested.stdout).matches(" OK").count() == 1000, "{tested:?}");
+    assert!(tested.status.success() && String::from_utf8_lossy(&tested.stdout).matches(" OK").count() == 150, "{tested:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
