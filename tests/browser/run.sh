@@ -20,4 +20,5 @@ status=0
 timeout 240 node tests/browser/walk.mjs "$overview" "$smtp" || status=1
 timeout 120 node tests/browser/scanner.mjs "$overview" || status=1
 timeout 120 node tests/browser/attack.mjs "$overview" "$smtp" || status=1
+timeout 60 python3 tests/browser/canary.py --program "$program" || status=1
 exit $status
