@@ -2,6 +2,7 @@
 
 mod house;
 
+mod expiry;
 mod loops;
 mod mixed;
 mod reload;
