@@ -23,6 +23,9 @@ tests/browser/run.sh
 step "quick faults"
 python3 tests/faults/quick.py --program target/debug/waxseal
 
+step "a download that is cut off and resumed"
+python3 tests/faults/download.py --megabytes 16 --program target/debug/waxseal
+
 step "five kills under load"
 python3 tests/faults/kills.py --kills 5 --program target/debug/waxseal
 

@@ -27,7 +27,7 @@ landing-person-missing = Please tick the box first.
 
 ## Password
 password-title = Your password
-password-lead = We send a password to { $mailbox }. It is good for 30 minutes.
+password-lead = We send a password to { $mailbox }. It works for 30 minutes.
 password-send = Send my password
 password-sent = The password is on its way to { $mailbox }. It comes from { $organisation } and can take a minute.
 password-field = Password
@@ -35,15 +35,15 @@ password-field-hint = Copy it from the mail. Capitals and hyphens do not matter.
 password-open-message = Open message
 password-open-files = Show the files
 password-again = Send a new password
-password-nothing = Nothing came? Look among unwanted mail, or have a new one sent after a minute.
+password-nothing = Nothing came? Look in your spam folder, or have a new one sent after a minute.
 password-wrong-title = That is not the password
 password-wrong = { $left ->
     [0] You have no tries left for this password. Have a new one sent.
     [one] You have one more try for this password.
    *[other] You have { $left } more tries for this password.
 }
-password-late-title = This password is no longer good
-password-late = A password is good for 30 minutes and for five tries, and only the newest one counts. Have a new one sent.
+password-late-title = This password no longer works
+password-late = A password works for 30 minutes and five tries, and only the newest one counts. Have a new one sent.
 password-soon-title = A password is on its way already
 password-soon = Please wait a minute before you have another one sent.
 
@@ -55,8 +55,8 @@ message-subject-none = (no subject)
 message-body = Message
 message-cut = The message is longer than this page shows.
 message-blocked = { $count ->
-    [one] One picture from elsewhere is not shown, so that nobody sees when you read.
-   *[other] { $count } pictures from elsewhere are not shown, so that nobody sees when you read.
+    [one] One picture from elsewhere is not shown, so that nobody can see when you read this.
+   *[other] { $count } pictures from elsewhere are not shown, so that nobody can see when you read this.
 }
 message-files = Files
 message-files-title = Files from { $sender }
@@ -122,5 +122,5 @@ help-unsure-title = Still unsure?
 help-unsure = Call the sender on a number that you know already. Do not take it from the mail.
 help-how-title = How your message is protected
 help-how-sealed = The message is encrypted. To open it, one needs our key and the link in your mail: whoever steals our disks cannot read it.
-help-how-mailbox = The link and the password go to the same mailbox. Who can read your mailbox can open the message: keep it to yourself.
+help-how-mailbox = The link and the password go to the same mailbox. Whoever can read your mailbox can open the message, so keep it to yourself.
 help-how-time = After the date on the page the message is removed, and the link opens nothing.

@@ -13,8 +13,8 @@ mail-subject-message = Meddelande från { $sender }
 mail-message-lead = { $sender } har skrivit till dig
 mail-message-why = Meddelandet ligger krypterat hos { $organisation } i stället för att skickas med vanlig e-post. Du läser det i webbläsaren; inget konto behövs.
 mail-message-files = { $count ->
-    [one] En fil hör till:
-   *[other] { $count } filer hör till:
+    [one] En fil hör till meddelandet:
+   *[other] { $count } filer hör till meddelandet:
 }
 mail-message-button = Öppna meddelandet
 mail-password-subject = Ditt lösenord

@@ -35,17 +35,17 @@ password-field-hint = Kopiera det från mejlet. Stora bokstäver och bindestreck
 password-open-message = Öppna meddelandet
 password-open-files = Visa filerna
 password-again = Skicka ett nytt lösenord
-password-nothing = Kom inget? Titta bland skräpposten eller låt skicka ett nytt efter en minut.
+password-nothing = Kom det inget? Titta bland skräpposten eller begär ett nytt efter en minut.
 password-wrong-title = Det är inte rätt lösenord
 password-wrong = { $left ->
-    [0] Det finns inga försök kvar för det här lösenordet. Låt skicka ett nytt.
+    [0] Det finns inga försök kvar för det här lösenordet. Begär ett nytt.
     [one] Det finns ett försök kvar för det här lösenordet.
    *[other] Det finns { $left } försök kvar för det här lösenordet.
 }
 password-late-title = Lösenordet gäller inte längre
-password-late = Ett lösenord gäller i 30 minuter och för fem försök, och bara det senaste räknas. Låt skicka ett nytt.
+password-late = Ett lösenord gäller i 30 minuter och för fem försök, och bara det senaste räknas. Begär ett nytt.
 password-soon-title = Ett lösenord är redan på väg
-password-soon = Vänta en minut innan du låter skicka ett till.
+password-soon = Vänta en minut innan du begär ett till.
 
 ## Meddelandet
 message-from = Från
@@ -55,8 +55,8 @@ message-subject-none = (inget ämne)
 message-body = Meddelande
 message-cut = Meddelandet är längre än den här sidan visar.
 message-blocked = { $count ->
-    [one] En bild från annat håll visas inte, så att ingen ser när du läser.
-   *[other] { $count } bilder från annat håll visas inte, så att ingen ser när du läser.
+    [one] En bild från annat håll visas inte, så att ingen kan se när du läser.
+   *[other] { $count } bilder från annat håll visas inte, så att ingen kan se när du läser.
 }
 message-files = Filer
 message-files-title = Filer från { $sender }
@@ -75,30 +75,30 @@ message-left = { $left ->
 }
 message-checksum = Kontrollsumma
 message-checksum-hint = SHA-256. Med den kan du kontrollera att filen är exakt den som skickades.
-message-notice = Sidan stängs av sig själv efter { $minutes } minuter utan ett klick.
+message-notice = Sidan stängs automatiskt efter { $minutes } minuter utan klick.
 
 ## Sidor där vägen slutar
 gone-title = Det finns inget på den här adressen
 gone-text = Länken kan vara ofullständig, eller så finns det inte längre något bakom den. Öppna länken i mejlet igen, och kopiera hela om du kopierar den.
-gone-ask = Om den ändå inte öppnas: svara på mejlet med länken, så kommer ditt svar till avsändaren.
+gone-ask = Om den ändå inte öppnas: svara på mejlet med länken, så når ditt svar avsändaren.
 expired-title = Länkens tid är slut
 expired-text = Det som länken ledde till gick att öppna under en begränsad tid och är borttaget.
-expired-ask = Om du vill ha en ny länk: svara på mejlet med länken, så kommer ditt svar till avsändaren.
+expired-ask = Om du vill ha en ny länk: svara på mejlet med länken, så når ditt svar avsändaren.
 used-title = Alla hämtningar är förbrukade
-used-text = Avsändaren har begränsat hur ofta det här får hämtas.
-used-ask = Om du vill hämta det en gång till: svara på mejlet med länken, så kommer ditt svar till avsändaren.
+used-text = Avsändaren har begränsat hur många gånger det här får hämtas.
+used-ask = Om du vill hämta det en gång till: svara på mejlet med länken, så når ditt svar avsändaren.
 ended-title = Ditt besök är slut
-ended-text = För din säkerhet slutar ett besök efter en stund, eller när ett annat meddelande öppnas i samma webbläsare. Inget är förlorat: öppna länken i mejlet igen.
+ended-text = För din säkerhet slutar ett besök efter en stund, eller när ett annat meddelande öppnas i samma webbläsare. Inget har gått förlorat: öppna länken i mejlet igen.
 left-title = Stängt
 left-text = Inget av meddelandet finns kvar i den här webbläsaren, utom det du själv har sparat. Du kan öppna länken i mejlet igen.
 many-title = Vänta en liten stund
 many-text = Det blev för många försök. Du kan fortsätta efter { $moment }.
 locked-title = Länken är låst
-locked-text = Det blev för många fel lösenord. Svara på mejlet med länken och be avsändaren om en ny.
+locked-text = Det blev för många felaktiga lösenord. Svara på mejlet med länken och be avsändaren om en ny.
 forged-title = Det här kom inte från vår sida
 forged-text = För att skydda dig tar vi bara emot formulär från vår egen sida. Öppna länken i mejlet igen och fortsätt därifrån.
 unavailable-title = Det går inte just nu
-unavailable-text = Felet ligger hos oss, och inget är förlorat. Försök igen om några minuter.
+unavailable-text = Felet ligger hos oss, och inget har gått förlorat. Försök igen om några minuter.
 missing-title = Sidan finns inte
 missing-text = Öppna länken i ditt mejl för att komma till meddelandet.
 
@@ -108,11 +108,11 @@ home-text = Här väntar meddelanden och filer på dem som de skickades till. De
 
 ## Hjälp
 help-title = Hur vet jag att det här är äkta?
-help-lead = Det är rätt att fråga. { $organisation } skickar förtroliga mejl som en länk till den här kanalen i stället för som ett öppet brev. Så här ser du att det stämmer.
+help-lead = Bra att du frågar. { $organisation } skickar förtroliga mejl som en länk till den här kanalen i stället för som ett öppet brev. Så här ser du att det stämmer.
 help-address-title = Titta på adressen
 help-address = Äkta länkar börjar exakt så här, och webbläsaren visar det ovanför sidan:
 help-sender-title = Titta på avsändaren
-help-sender = Mejlet kommer från personen som skrev till dig, med personens egen adress, och hör till er konversation. Lösenordet kommer i ett eget mejl, och bara när du har bett om det här.
+help-sender = Mejlet kommer från den som skrev till dig, från personens egen adress, och hör till er konversation. Lösenordet kommer i ett eget mejl, och bara när du har bett om det här.
 help-never-title = Det här ber vi aldrig om
 help-never-password = lösenordet till din brevlåda eller något konto
 help-never-money = pengar, kortnummer eller bankuppgifter

@@ -2,7 +2,7 @@
 //! and again, up to three times the size, for a day, by the browser that spent it.
 //!
 //! A grant holds the right to read sealed under the visit's secret, so it outlives the visit but is
-//! of no use to the store. What was granted and never fetched is given back when the visit ends in order.
+//! of no use to the store. What was granted and never fetched is given back when the visit ends.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -15,7 +15,7 @@ use super::zip::{Entry, Zip};
 use super::{Channel, Refused, decode, letter, name};
 use crate::crypto::random;
 use crate::event::{self, Event};
-use crate::store::{Check, Conflict, Write};
+use crate::store::{Check, Conflict, Fault, Write};
 use crate::vault::{Grant, Item, ItemId};
 
 /// What a download's URL holds: 128 random bits that help nobody else.
@@ -110,7 +110,7 @@ impl Channel {
 
     /// A download as it stands: for HEAD, and before its octets are fetched. Changes nothing.
     pub fn ready(&self, token: &Token, id: DownloadId) -> Result<Ready, Refused> {
-        let taken = self.taken(id)?.ok_or(Refused::Gone)?;
+        let (taken, _) = self.taken(id)?.ok_or(Refused::Gone)?;
         if taken.owner != self.session_key(token) || self.is_day_over(&taken) {
             return Err(Refused::Gone);
         }
@@ -157,26 +157,40 @@ impl Channel {
         }
     }
 
-    /// Deletes the grants of a visit; those of which nothing was fetched are given back.
-    pub(super) fn forget_grants(&self, visit: &Visit) -> Result<(), Refused> {
-        let _turn = self.turn(&visit.key);
-        let session = self.session(visit)?.0;
+    /// Ends the downloads of a visit that is over; what nobody fetched is given back. A download is
+    /// deleted as it was read and given back only then: whoever fetches at this moment keeps it, and a
+    /// crash in between gives nobody one more.
+    pub(super) fn settle(&self, session: &Session) -> Result<(), Fault> {
         let mut fetched_in_all: Vec<ItemId> = Vec::new();
-        if let Some(id) = find(&session, None)
-            && let Some(Taken { what: What::All(all), served: 1.., .. }) = self.taken(id)?
+        if let Some(id) = find(session, None)
+            && let Some((Taken { what: What::All(all), served: 1.., .. }, _)) = self.taken(id)?
         {
             fetched_in_all.extend(all.iter().map(|(item, ..)| *item));
         }
         for (item, id) in &session.taken {
-            let id = DownloadId(*id);
-            let unserved = self.taken(id)?.is_some_and(|taken| taken.served == 0 && taken.size > 0);
-            if let (Some(item), true) = (item, unserved)
+            let Some((taken, version)) = self.taken(DownloadId(*id))? else { continue };
+            if let Some(item) = item
+                && taken.served == 0
+                && taken.size > 0
                 && !fetched_in_all.contains(item)
-                && let Ok(grant) = visit.grant()
+                && self.forget(DownloadId(*id), version)?
             {
-                self.parts.vault.give_back(grant, *item)?;
+                self.parts.vault.give_back_to(session.parcel, (session.recipient, *item))?;
             }
-            self.forget(id)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the grants of a visit that its reader ended; those of which nothing was fetched are given back.
+    pub(super) fn forget_grants(&self, visit: &Visit) -> Result<(), Refused> {
+        let _turn = self.turn(&visit.key);
+        let session = self.session(visit)?.0;
+        self.settle(&session)?;
+        for (_, id) in &session.taken {
+            self.parts.records.commit(Vec::new(), vec![Write::Delete(record_key(DownloadId(*id)))]).map_err(|conflict| match conflict {
+                Conflict::Check => Refused::Ended,
+                Conflict::Fault(fault) => fault.into(),
+            })?;
         }
         Ok(())
     }
@@ -206,7 +220,7 @@ impl Channel {
         let session = self.session(visit)?.0;
         let Some(id) = find(&session, item) else { return Ok(None) };
         let is_usable = |taken: &Taken| !self.is_day_over(taken) && taken.served.saturating_add(taken.size) <= cap(taken);
-        Ok(self.taken(id)?.filter(is_usable).map(|_| id))
+        Ok(self.taken(id)?.filter(|(taken, _)| is_usable(taken)).map(|_| id))
     }
 
     /// Writes the grant and notes it in the visit, in one commit.
@@ -237,23 +251,27 @@ impl Channel {
         Ok((decode(&record.value)?, record.version))
     }
 
-    fn taken(&self, id: DownloadId) -> Result<Option<Taken>, Refused> {
-        let record = self.parts.records.get(&record_key(id))?;
-        Ok(record.map(|record| decode::<Option<Taken>>(&record.value)).transpose()?.flatten())
+    fn taken(&self, id: DownloadId) -> Result<Option<(Taken, u64)>, Fault> {
+        let Some(record) = self.parts.records.get(&record_key(id))? else { return Ok(None) };
+        Ok(decode::<Option<Taken>>(&record.value)?.map(|taken| (taken, record.version)))
     }
 
-    fn forget(&self, id: DownloadId) -> Result<(), Refused> {
-        match self.parts.records.commit(Vec::new(), vec![Write::Delete(record_key(id))]) {
-            Ok(()) | Err(Conflict::Check) => Ok(()),
-            Err(Conflict::Fault(fault)) => Err(fault.into()),
+    /// Deletes a grant as it was read; tells whether it was still so.
+    fn forget(&self, id: DownloadId, version: u64) -> Result<bool, Fault> {
+        let key = record_key(id);
+        match self.parts.records.commit(vec![Check::Version(key.clone(), version)], vec![Write::Delete(key)]) {
+            Ok(()) => Ok(true),
+            Err(Conflict::Check) => Ok(false),
+            Err(Conflict::Fault(fault)) => Err(fault),
         }
     }
 
     /// The content did not open, so nobody got anything for what was spent.
     fn give_back_unserved(&self, ready: &Ready) -> Result<(), Refused> {
-        let unserved = self.taken(ready.id)?.is_some_and(|taken| taken.served == 0);
-        if let (What::One { item, .. }, true) = (&ready.what, unserved) {
-            self.forget(ready.id)?;
+        if let What::One { item, .. } = &ready.what
+            && let Some((Taken { served: 0, .. }, version)) = self.taken(ready.id)?
+            && self.forget(ready.id, version)?
+        {
             self.parts.vault.give_back(&ready.grant, *item)?;
         }
         Ok(())

@@ -38,6 +38,8 @@ pub enum Body {
         lines: u32,
         /// Pictures from elsewhere that are not shown.
         blocked: usize,
+        /// Whether there is more than is shown.
+        cut: bool,
     },
 }
 
@@ -48,8 +50,8 @@ impl Channel {
         let items = self.parts.vault.items(grant)?;
         let body = match (items.iter().find(|item| item.role == Role::Html), items.iter().find(|item| item.role == Role::Text)) {
             (Some(html), _) => {
-                let html = self.text(grant, html)?.0;
-                Body::Html { lines: sanitise::lines(&html), blocked: sanitise::clean(&html, HashMap::new()).blocked }
+                let (html, cut) = self.text(grant, html)?;
+                Body::Html { lines: sanitise::lines(&html), blocked: sanitise::clean(&html, HashMap::new()).blocked, cut }
             }
             (None, Some(text)) => {
                 let (text, cut) = self.text(grant, text)?;

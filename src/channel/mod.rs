@@ -172,7 +172,7 @@ impl Channel {
     pub fn sweep(&self) -> Result<usize, Fault> {
         let now = self.now();
         let mut removed = 0;
-        for (prefix, is_over) in SWEPT {
+        for (prefix, is_over, settle) in SWEPT {
             let mut from = prefix.to_vec();
             loop {
                 let page = self.parts.records.scan(prefix, &from, SWEEP_PAGE)?;
@@ -181,7 +181,10 @@ impl Channel {
                 for record in page.iter().filter(|record| is_over(self, &record.value, now)) {
                     let checks = vec![Check::Version(record.key.clone(), record.version)];
                     match self.parts.records.commit(checks, vec![Write::Delete(record.key.clone())]) {
-                        Ok(()) => removed += 1,
+                        Ok(()) => {
+                            removed += 1;
+                            settle(self, &record.value)?;
+                        }
                         // Somebody uses it at this moment, so its time is not over.
                         Err(Conflict::Check) => {}
                         Err(Conflict::Fault(fault)) => return Err(fault),
@@ -246,14 +249,21 @@ fn trouble(place: &'static str, fault: Fault) -> Refused {
     Refused::Fault(fault)
 }
 
-/// What a sweep looks through, and how it knows that a record's time is over.
+/// What a sweep looks through, how it knows that a record's time is over, what is to be done once it is gone.
 type IsOver = fn(&Channel, &[u8], Timestamp) -> bool;
-const SWEPT: [(&[u8], IsOver); 4] = [
-    (session::PREFIX, session::is_over),
-    (limit::LINK_PREFIX, limit::is_link_over),
-    (limit::CLIENT_PREFIX, limit::is_client_over),
-    (download::PREFIX, download::is_over),
+type Settle = fn(&Channel, &[u8]) -> Result<(), Fault>;
+const SWEPT: [(&[u8], IsOver, Settle); 4] = [
+    (session::PREFIX, session::is_over, session::settle),
+    (limit::LINK_PREFIX, limit::is_link_over, nothing),
+    (limit::CLIENT_PREFIX, limit::is_client_over, nothing),
+    (download::PREFIX, download::is_over, nothing),
 ];
+
+/// Most records leave nothing behind.
+const fn nothing(_: &Channel, _: &[u8]) -> Result<(), Fault> {
+    Ok(())
+}
+
 const SWEEP_PAGE: usize = 256;
 /// Each round somebody else has won, so this many others were at work on one record.
 const CHANGE_ROUNDS: usize = 1000;

@@ -243,6 +243,11 @@ pub(super) fn is_over(channel: &Channel, value: &[u8], now: Timestamp) -> bool {
     decode::<Session>(value).is_ok_and(|session| channel.has_ended(&session, now))
 }
 
+/// What a visit that timed out had been granted and never fetched is given back.
+pub(super) fn settle(channel: &Channel, value: &[u8]) -> Result<(), Fault> {
+    channel.settle(&decode(value)?)
+}
+
 pub(super) const PREFIX: &[u8] = b"channel/visit/";
 /// What the sealed link is bound to.
 const LINK: &[u8] = b"wx1/visit/link";

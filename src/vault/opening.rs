@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::parcel::{Item, ItemId, ParcelId, Role};
+use super::parcel::{Item, ItemId, ParcelId, RecipientId, Role};
 use super::record::{self, Lies, StoredItem, StoredLink, StoredState};
 use super::wrap::{self, Opener};
 use super::{Denied, Grant, Opened, TRIES, Vault, busy, opens, sealing};
@@ -89,12 +89,17 @@ impl Vault {
 
     /// Gives a spent download back: no octet of it was served.
     pub fn give_back(&self, grant: &Grant, item: ItemId) -> Result<(), Fault> {
-        let key = record::counter_key(grant.parcel, grant.recipient, item);
+        self.give_back_to(grant.parcel, (grant.recipient, item))
+    }
+
+    /// The same without the right to read: for a visit whose secret is with a browser that never came back.
+    pub fn give_back_to(&self, parcel: ParcelId, (recipient, item): (RecipientId, ItemId)) -> Result<(), Fault> {
+        let key = record::counter_key(parcel, recipient, item);
         for _ in 0..TRIES {
-            let (spent, counted) = self.spent(grant, item)?;
+            let Some((spent, counted)) = record::read::<u32>(&self.records, &key)? else { return Ok(()) };
             let Some(before) = spent.checked_sub(1) else { return Ok(()) };
             let write: Write = record::write(&self.records, key.clone(), &before)?;
-            match self.records.commit(vec![unchanged(&key, counted)], vec![write]) {
+            match self.records.commit(vec![Check::Version(key.clone(), counted)], vec![write]) {
                 Err(Conflict::Check) => {}
                 done => return done.map_err(record::fault),
             }

@@ -1,8 +1,8 @@
 //! Who asks, from where, with which visit.
 //!
-//! A form is ours when its Origin is ours. Our pages send no referrer, so browsers say `null` there;
-//! then Sec-Fetch-Site, which no page can forge, must say that the form came from us. Neither is
-//! no proof at all. Within a visit the form's token has to be right as well.
+//! A form is ours when its Origin is ours. Our pages have the referrer policy `same-origin`, so browsers
+//! say it; where one says `null` nevertheless, Sec-Fetch-Site, which no page can forge, must say
+//! that the form came from us. Neither is no proof at all. Within a visit the form's token has to be right as well.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -77,6 +77,9 @@ impl Pages {
         let mut response = Response::new(Body::from(html));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        // Nothing to a foreign host, as everywhere; but our own forms then say where they came from, so
+        // that a browser without Sec-Fetch-Site can prove that they are ours.
+        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         response.headers_mut().insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(speech.language.tag()));
         response
     }

@@ -63,8 +63,8 @@ pub fn password(app: &App, speech: Speech, visit: &Visit, shown: (Field, Option<
 /// The message.
 pub fn message(app: &App, speech: Speech, visit: &Visit, letter: &Letter) -> Response<Body> {
     let (frame, text, (cut, blocked)) = match &letter.body {
-        LetterBody::Html { lines, blocked } => {
-            (Some(lines.saturating_mul(LINE_HEIGHT).clamp(FRAME_LEAST, FRAME_MOST)), Vec::new(), (false, *blocked))
+        LetterBody::Html { lines, blocked, cut } => {
+            (Some(lines.saturating_mul(LINE_HEIGHT).clamp(FRAME_LEAST, FRAME_MOST)), Vec::new(), (*cut, *blocked))
         }
         LetterBody::Text { text, cut } => (None, pieces(text), (*cut, 0)),
         LetterBody::None => (None, Vec::new(), (false, 0)),

@@ -1,154 +1,131 @@
-// Walks from the link in the mail to the downloaded file, as a recipient would, and looks at every page.
+// Walks from the mail to the downloaded file, as recipients would, in a real browser, and looks at every page.
 //
-//   node walk.mjs --link URL --address ADDRESS --password-command COMMAND [--public URL] [--sha256 HEX] [--pictures FOLDER]
+//   node walk.mjs OVERVIEW SMTP-PORT
 //
-// The command is run until it prints something with a password (XXXXX-XXXXX) in it: a mail, or the
-// password alone. Fails on: a wrong checksum, a violation of the content security policy, a script error,
-// a request to a foreign host, a serious finding of axe.
+// Fails on: another file than the one that was sent, a look that changes anything, a violation of the content
+// security policy, a script error, a request to a foreign host, a link in a Referer, a serious finding of axe,
+// a page that is wider than its window or says "end-to-end".
 import { createHash } from "node:crypto";
-import { execSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { parseArgs } from "node:util";
-import { chromium } from "playwright-core";
+import { readFileSync } from "node:fs";
+import { counts, enter, expect, findings, launch, look, Mailboxes, report, send, serve, visitor } from "./house.mjs";
 
-const text = { type: "string" };
-const { values: given } = parseArgs({
-  options: { link: text, public: text, address: text, "password-command": text, sha256: text, pictures: text, chromium: text },
-});
-for (const needed of ["link", "address", "password-command"]) {
-  if (!given[needed]) {
-    console.error(`--${needed} is missing`);
-    process.exit(2);
-  }
-}
-const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const host = new URL(given.link).host;
-const findings = [];
-const pictures = given.pictures;
-if (pictures) mkdirSync(pictures, { recursive: true });
-
-const browser = await chromium.launch({
-  executablePath: given.chromium ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-
-// A window without the site's own policy in the way of axe is no window of the site: axe is run in an
-// isolated world through the debugger, so the policy stays as it is.
-async function axe(page, name) {
-  const session = await page.context().newCDPSession(page);
-  const { frameTree } = await session.send("Page.getFrameTree");
-  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe" });
-  const run = `${axeSource};axe.run(document,{iframes:false,resultTypes:["violations"]}).then(r=>JSON.stringify(r.violations.filter(v=>["serious","critical"].includes(v.impact)).map(v=>v.id+": "+v.nodes.map(n=>n.target).join(" "))))`;
-  const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression: run, contextId: executionContextId, awaitPromise: true, returnByValue: true });
-  if (exceptionDetails) throw new Error(`axe on ${name}: ${exceptionDetails.exception?.description}`);
-  for (const finding of JSON.parse(result.value)) findings.push(`${name}: axe: ${finding}`);
-  await session.detach();
-}
-
-async function look(page, name) {
-  await axe(page, name);
-  const { width } = page.viewportSize();
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    await axe(page, `${name} ${colorScheme}`);
-    for (const size of [390, 1280]) {
-      await page.setViewportSize({ width: size, height: 900 });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
-      if (wide) findings.push(`${name}: wider than ${size} px`);
-      if (pictures) await page.screenshot({ path: `${pictures}/${name}-${size}-${colorScheme}.png`, fullPage: true });
-    }
-  }
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width, height: 900 });
-}
-
-async function visitor(options) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
-  const page = await context.newPage();
-  page.on("console", (message) => {
-    if (/Content Security Policy|Refused to|violat/i.test(message.text())) findings.push(`policy: ${message.text()}`);
-  });
-  page.on("pageerror", (error) => findings.push(`script: ${error.message}`));
-  context.on("request", (request) => {
-    const url = new URL(request.url());
-    if (url.protocol.startsWith("http") && url.host !== host) findings.push(`foreign request: ${url.host}`);
-    if (request.headers()["referer"]?.includes("/m/")) findings.push("the link is in a Referer");
-  });
-  return page;
-}
-
-async function password() {
-  for (let tries = 0; tries < 100; tries++) {
-    try {
-      const found = execSync(given["password-command"], { stdio: ["ignore", "pipe", "ignore"] }).toString().match(/\b[0-9A-Z]{5}-[0-9A-Z]{5}\b/);
-      if (found) return found[0];
-    } catch {
-      // Not there yet.
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error("no password came");
-}
+const [overview, smtp] = process.argv.slice(2);
+const mailboxes = new Mailboxes(overview);
+const browser = await launch();
+const sum = (octets) => createHash("sha256").update(octets).digest("hex");
 
 async function save(page, press) {
-  const [download] = await Promise.all([page.waitForEvent("download"), press()]);
+  const [download] = await Promise.all([page.waitForEvent("download", { timeout: 15000 }), press()]);
   return readFileSync(await download.path());
 }
 
-try {
-  const page = await visitor({ locale: "en-GB", javaScriptEnabled: true });
-  await page.goto(given.link);
-  await look(page, "1-landing");
-  await page.fill("#address", "somebody.else@example.com");
+/// What the page shows of what is left, and the mails so far: what a look must not change.
+async function standing(page) {
+  const text = (await (await page.context().request.get(page.url())).text()).replace(/value="[^"]*"/g, "");
+  return JSON.stringify([(text.match(/(One|No|\d+) downloads? left/g) ?? []).join(), await mailboxes.count()]);
+}
+
+async function hundred(page, paths) {
+  const before = await standing(page);
+  for (const path of paths) {
+    const seen = new Set();
+    for (let round = 0; round < 100; round++) {
+      const answer = await page.context().request.fetch(new URL(path, page.url()).href, { method: round % 2 ? "HEAD" : "GET", maxRedirects: 0 });
+      seen.add(answer.status());
+    }
+    expect(seen.size === 1, `${path}: answers ${[...seen]} in turn`);
+  }
+  expect((await standing(page)) === before, `a hundred looks changed ${before}`);
+}
+
+async function message() {
+  const [link, address] = [await mailboxes.link("jonas@mail.example"), "jonas@mail.example"];
+  const host = new URL(link).host;
+  const page = await visitor(browser, host);
+  await page.goto(link);
+  await page.fill("#address", "somebody.else@mail.example");
   await page.click("button.primary");
   await look(page, "2-wrong-address");
-  await page.fill("#address", given.address);
-  await page.click("button.primary");
-  await page.waitForURL("**/password*");
-  await look(page, "3-password");
-  await page.click("button.primary");
-  await page.waitForSelector("#password");
-  await look(page, "4-password-field");
-  await page.fill("#password", "AAAAA-AAAAA");
-  await page.click("form:not(.second) button.primary");
-  await look(page, "5-wrong-password");
-  await page.fill("#password", await password());
-  await page.click("form:not(.second) button.primary");
-  await page.waitForURL("**/message*");
-  await look(page, "6-message");
+  await enter(page, { link, address, mailboxes, looks: (name) => look(page, name), isWrongFirst: true });
+  await look(page, "5-message");
+  await hundred(page, [link, "/message", "/message/body", "/message/print", "/password", "/message/download", "/message/all", "/leave", "/help", "/"]);
   const file = await save(page, () => page.click(".files button >> nth=0"));
-  if (given.sha256 && createHash("sha256").update(file).digest("hex") !== given.sha256) findings.push("the file is not the one that was sent");
-  const shown = await page.locator(".files .sum").first().textContent();
-  if (createHash("sha256").update(file).digest("hex") !== shown.trim()) findings.push("the file is not the one whose checksum is shown");
-  const all = page.locator("form[action^='/message/all'] button");
-  if (await all.count()) {
-    const archive = await save(page, () => all.click());
-    if (archive.readUInt32LE(0) !== 0x04034b50) findings.push("the archive is none");
-  }
-  const origin = new URL(given.link).origin;
+  expect(sum(file) === sum("person,value,unit\n850709-9805,141,g/l\n850709-9805,4.9,mmol/l\n"), "the file is not the one that was sent");
+  await page.click(".files summary >> nth=0");
+  expect((await page.locator(".files .sum").first().textContent()).trim() === sum(file), "the checksum shown is another");
+  await page.goto(new URL("/message/print", link).href);
+  await page.screenshot({ path: "target/walk/6-print.png", fullPage: true });
+  await page.goto(new URL("/message", link).href);
   await page.click("form[action^='/leave'] button");
   await look(page, "7-left");
-  for (const [name, path] of [["8-help", "/help"], ["9-home", "/"], ["10-gone", `/m/${"a".repeat(32)}`], ["11-help-sv", "/help?lang=sv"]]) {
-    await page.goto(origin + path);
+  await page.goto(new URL("/message", link).href);
+  await look(page, "8-ended");
+  for (const [name, path] of [["9-help", "/help"], ["10-home", "/"], ["11-gone", `/m/${"a".repeat(32)}`], ["12-missing", "/nothing"]]) {
+    await page.goto(new URL(path, link).href);
     await look(page, name);
   }
-  const swede = await visitor({ locale: "sv-SE", javaScriptEnabled: true });
-  await swede.goto(given.link);
-  await look(swede, "12-landing-sv");
-  if (given.public) {
-    await swede.goto(given.public);
-    await look(swede, "13-public-sv");
-    await swede.check("input[name=person]");
-    await swede.click("button.primary");
-    await swede.waitForURL("**/message*");
-    await look(swede, "14-files-sv");
+}
+
+async function files() {
+  const [link, address] = [await mailboxes.link("karin@mail.example"), "karin@mail.example"];
+  const page = await visitor(browser, new URL(link).host, { locale: "sv-SE" });
+  await enter(page, { link, address, mailboxes, looks: (name) => look(page, `sv-${name}`) });
+  await look(page, "sv-5-files");
+  const file = await save(page, () => page.click(".files button >> nth=0"));
+  expect(sum(file) === sum("time,what,where\n10:00,Welcome,Hall\n10:30,Tour of the house,Entrance\n12:00,Lunch,Garden\n"), "the files' file is another");
+  await page.goto(new URL("/help", link).href);
+  await look(page, "sv-9-help");
+}
+
+async function open() {
+  const content = "Parking is free on Sunday.\n".repeat(3000);
+  const part = (name) => `--b\nContent-Type: text/plain\nContent-Disposition: attachment; filename="${name}"\nContent-Transfer-Encoding: base64\n\n${Buffer.from(content).toString("base64").replace(/(.{76})/g, "$1\n")}\n`;
+  const before = await mailboxes.count();
+  await send(smtp, "lotta@mail.example", `From: Emma Lind <emma@clinic.example>\nTo: lotta@mail.example\nSubject: [public] Parking\nMessage-ID: <parking@clinic.example>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nFor everybody.\n${part("parking.txt")}${part("Parking.TXT")}--b--\n`);
+  const link = await mailboxes.link("lotta@mail.example", before);
+  const page = await visitor(browser, new URL(link).host);
+  await page.goto(link);
+  await look(page, "13-public");
+  await hundred(page, [link]);
+  await page.check("input[name=person]");
+  await page.click("button.primary");
+  await page.waitForURL("**/message*");
+  await look(page, "14-public-files");
+  expect(sum(await save(page, () => page.click(".files button >> nth=0"))) === sum(content), "the public file is another");
+  const archive = await save(page, () => page.click("form[action^='/message/all'] button"));
+  expect(archive.readUInt32LE(0) === 0x04034b50 && archive.includes("parking.txt") && archive.length > 2 * content.length, "the archive is none");
+}
+
+/// A link in a message is followed: what the other end learns.
+async function outgoing() {
+  const heard = [];
+  const elsewhere = await serve((request) => (heard.push(request.headers), [{ "content-type": "text/plain" }, "hello"]));
+  for (const [kind, body] of [["plain", `See ${elsewhere.address}/plain today, 850709-9805.`], ["html", `<p>See <a href="${elsewhere.address}/html">this page</a>, 850709-9805.</p>`]]) {
+    const [address, before] = [`${kind}@mail.example`, await mailboxes.count()];
+    await send(smtp, address, `From: emma@clinic.example\nTo: ${address}\nSubject: a link\nMIME-Version: 1.0\nContent-Type: text/${kind}\n\n${body}\n`);
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await enter(page, { link: await mailboxes.link(address, before), address, mailboxes });
+    const where = kind === "plain" ? page.locator(".text a") : page.frameLocator("iframe").locator("a");
+    await Promise.all([context.waitForEvent("page").then((opened) => opened.waitForLoadState()), where.click()]);
+    await context.close();
   }
+  expect(heard.length >= 2, "the link in the message did not open");
+  for (const headers of heard) {
+    const learned = headers.referer ?? headers.origin ?? elsewhere.address;
+    expect(learned.startsWith(elsewhere.address), `a foreign host learned ${learned}`);
+  }
+  elsewhere.close();
+}
+
+try {
+  await message();
+  await files();
+  await open();
+  await outgoing();
 } catch (error) {
-  findings.push(error.stack);
+  findings.add(error.stack);
 } finally {
   await browser.close();
 }
-for (const finding of new Set(findings)) console.error(finding);
-console.log(findings.length ? `${new Set(findings).size} findings` : "the walk is clean");
-process.exit(findings.length ? 1 : 0);
+report(`the walk: ${counts.pages} pages in light and dark, narrow and wide; ${counts.axe} serious findings of axe, ${counts.policy} violations of the policy`);

@@ -7,3 +7,4 @@ program=target/release/waxseal
 python3 tests/faults/kills.py --kills "${KILLS:-50}" --program $program
 python3 tests/faults/powercut.py --cuts "${CUTS:-20}" --program $program
 python3 tests/faults/memory.py --program $program
+python3 tests/faults/download.py --megabytes "${MEGABYTES:-2000}" --program $program

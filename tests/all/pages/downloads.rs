@@ -151,6 +151,63 @@ async fn what_was_not_fetched_is_given_back_on_leaving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_fetched_is_given_back_when_the_visit_times_out() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000)), ("b.pdf", bytes(1000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let a = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+    let b = browser.post("/message/download", &[("token", &token), ("item", "1")]).await.header("location").to_owned();
+    browser.get(&a).await;
+    house.wait(15 * 60);
+    for _ in 0..2 {
+        house.channel.sweep().unwrap();
+    }
+    let later = house.browser();
+    later.knock(&link, ANN).await;
+    let page = later.get("/message").await.text();
+    assert_eq!((page.matches("No downloads left").count(), page.matches("One download left").count()), (1, 1));
+    // What was begun may be fetched again for its day; what was given back may not.
+    assert_eq!(browser.get(&a).await.status, StatusCode::OK);
+    assert_eq!(browser.get(&b).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_was_fetched_is_not_given_back_file_by_file() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000)), ("b.pdf", bytes(1000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let all = browser.post("/message/all", &[("token", &token)]).await.header("location").to_owned();
+    browser.get(&all).await;
+    house.wait(15 * 60);
+    house.channel.sweep().unwrap();
+    let later = house.browser();
+    later.knock(&link, ANN).await;
+    assert_eq!(later.get("/message").await.text().matches("No downloads left").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_files_are_an_archive_too_and_a_broken_off_one_harms_nothing() {
+    let house = House::new();
+    let names: Vec<&'static str> = (0..150).map(|number| &*Box::leak(format!("värde {number}.csv").into_boxed_str())).collect();
+    let (_, link) = house.seal(&files(Some(1), names.iter().map(|name| (*name, bytes(1 + name.len() * 37))).collect()));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let download = browser.post("/message/all", &[("token", &token)]).await.header("location").to_owned();
+    browser.begin(&download).await;
+    let page = browser.get(&download).await;
+    assert!(page.whole && page.header("content-length") == page.body.len().to_string());
+    let path = house.folder.path().join("files.zip");
+    std::fs::write(&path, &page.body).unwrap();
+    let tested = Command::new("unzip").arg("-t").arg(&path).output().unwrap();
+    assert!(tested.status.success() && String::from_utf8_lossy(&tested.stdout).matches(" OK").count() == 150, "{tested:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_block_ends_a_running_download() {
     use http_body_util::BodyExt;
     let house = House::new();

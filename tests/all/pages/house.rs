@@ -266,6 +266,15 @@ impl Browser {
         self.take(answer).await
     }
 
+    /// Takes the first piece of an answer and goes away.
+    pub async fn begin(&self, path: &str) {
+        use http_body_util::BodyExt;
+        let cookie = self.cookie.lock().unwrap().clone().unwrap();
+        let request = Request::builder().uri(path).header("cookie", cookie).body(Body::empty()).unwrap();
+        let mut answer = self.service.call(request).await.unwrap().into_body();
+        assert!(answer.frame().await.unwrap().is_ok());
+    }
+
     async fn take(&self, answer: Response<Body>) -> Page {
         use http_body_util::BodyExt;
         let (parts, mut body) = answer.into_parts();

@@ -3,5 +3,4 @@
 mod downloads;
 mod house;
 mod refusals;
-mod stand;
 mod ways;

@@ -261,7 +261,6 @@ async fn every_answer_carries_the_header_of_the_house() {
         let page = browser.get(&path).await;
         for (name, value) in [
             ("cache-control", "no-store"),
-            ("referrer-policy", "no-referrer"),
             ("x-robots-tag", "noindex, nofollow, noarchive"),
             ("x-content-type-options", "nosniff"),
             ("cross-origin-opener-policy", "same-origin"),
@@ -271,6 +270,8 @@ async fn every_answer_carries_the_header_of_the_house() {
         }
         assert!(page.header("permissions-policy").contains("camera=()"));
         assert!(page.header("content-security-policy").contains("default-src 'none'"));
+        let expect = if path == "/message/body" { "no-referrer" } else { "same-origin" };
+        assert_eq!(page.header("referrer-policy"), expect, "{path}");
         if path != "/message/body" {
             let text = page.text();
             assert!(!text.contains("<script") && !text.contains("style=\"") && !text.contains("<style"), "{path}: nothing inline");

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
-use waxseal::vault::Factor;
+use waxseal::vault::{Factor, Role};
 
 use super::house::{ANN, House, Thing};
 
@@ -178,4 +178,42 @@ async fn pages_speak_the_readers_language_and_keep_the_choice_without_a_cookie()
         let page = browser.get(path).await;
         assert!(page.text().contains("<html lang=\"sv\">") && page.body.len() < 30_000, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_cut_says_so() {
+    let house = House::new();
+    for (long, role, media_type) in [
+        (false, Role::Html, "text/html"),
+        (true, Role::Html, "text/html"),
+        (false, Role::Text, "text/plain"),
+        (true, Role::Text, "text/plain"),
+    ] {
+        let length = if long { 3 << 20 } else { 1 << 10 };
+        let items = vec![(role, "", media_type, b"a letter ".repeat(length / 9))];
+        let (_, link) = house.seal(&Thing { factor: Factor::None, items, ..Thing::message() });
+        let browser = house.browser();
+        browser.knock(&link, ANN).await;
+        let says = browser.get("/message").await.text().contains("longer than this page shows");
+        assert_eq!(says, long, "{media_type} {length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_expiry_and_sweep_the_page_still_says_why() {
+    let house = House::new();
+    let (_, link) = house.seal(&Thing::message());
+    let browser = house.inside(&link).await;
+    house.wait(14 * 24 * 3600);
+    house.vault.sweep(house.now()).unwrap();
+    house.channel.sweep().unwrap();
+    let page = house.browser().get(&format!("/m/{link}")).await;
+    assert_eq!(page.status, StatusCode::GONE);
+    assert!(page.text().contains("This link has expired") && !page.text().contains("Eva"));
+    let swedish = house.browser().get(&format!("/m/{link}?lang=sv")).await;
+    assert!(swedish.text().contains("Länkens tid är slut"));
+    let wrong = house.browser().get(&format!("/m/{}", "b".repeat(32))).await;
+    assert_eq!(wrong.status, StatusCode::NOT_FOUND);
+    assert!(wrong.text().contains("There is nothing at this address"));
+    assert_eq!(browser.get("/message").await.status, StatusCode::FORBIDDEN);
 }

@@ -4,6 +4,7 @@ mod house;
 
 mod doubts;
 mod foreign;
+mod expiry;
 mod loops;
 mod mixed;
 mod reload;

@@ -1,0 +1,104 @@
+"""One large file through the gateway and out again by curl: cut off by the client, cut off by kill -9 of the gateway, resumed
+each time; the same octets, one download spent, memory bounded."""
+
+import argparse
+import hashlib
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "peers"))
+from gateway import Gateway, workplace, wait_for_port  # noqa: E402
+from memory import content, send, text_of  # noqa: E402
+from recipient import Forms, Recipient  # noqa: E402
+from sink import Sink  # noqa: E402
+
+
+def high_water(process):
+    """Peak resident memory of the gateway itself, in MiB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{process}/status").read_text()).group(1)) / 1024
+
+
+def cookie(recipient):
+    jar = next(handler.cookiejar for handler in recipient.browser.handlers if hasattr(handler, "cookiejar"))
+    return "; ".join(f"{one.name}={one.value}" for one in jar)
+
+
+def press(recipient):
+    """Where the download is, without fetching any of it."""
+    action, fields = next((action, fields) for action, fields in Forms(recipient.page).forms if "item" in fields)
+    url = urllib.parse.urljoin(recipient.url, action)
+    origin = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(url))
+    said = subprocess.run(["curl", "-sS", "-D-", "-o", "/dev/null", "-b", cookie(recipient), "-H", f"Origin: {origin}",
+                           "--data", urllib.parse.urlencode(fields), url], check=True, capture_output=True, text=True).stdout
+    return urllib.parse.urljoin(url, re.search(r"^location: (\S+)", said, re.M | re.I).group(1))
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--program", required=True)
+    arguments.add_argument("--megabytes", type=int, default=200)
+    arguments.add_argument("--limit", type=int, default=96, help="MiB of peak resident memory while the file goes out")
+    arguments = arguments.parse_args()
+    octets = arguments.megabytes * 1_000_000
+    place = workplace()
+    sink = Sink()
+    gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{sink.port}")
+    config = gateway.directory / "waxseal.toml"
+    config.write_text(config.read_text().replace("[smtp]\n", f"[smtp]\nmessage_size = {octets * 3 // 2 + 1_000_000}\n"))
+    try:
+        gateway.start()
+        began = time.monotonic()
+        send(gateway.smtp, 1, octets)
+        taken = time.monotonic() - began
+        mail = sink.wait_for(lambda messages: len(messages) >= 1)[0][1]
+        gateway.stop()
+        gateway.start()
+        link = re.search(r"http://\S+/m/[a-z2-7]{32}", text_of(mail)).group()
+        recipient = Recipient()
+        wait_for_port(gateway.web, gateway.process)
+        recipient.enter(link, "r1@mail.example", lambda: text_of(sink.wait_for(lambda messages: len(messages) > 1)[-1][1]))
+        url, target = press(recipient), f"{place}/out.bin"
+        again = ["curl", "-sS", "-f", "-b", cookie(recipient), "-C", "-", "-o", target]
+        before = high_water(gateway.process.pid)
+        subprocess.run([*again, "--limit-rate", f"{octets // 8}", "--max-time", "2", url], capture_output=True)
+        first = pathlib.Path(target).stat().st_size
+        half = subprocess.Popen([*again, "--limit-rate", f"{octets // 8}", url], stderr=subprocess.DEVNULL)
+        time.sleep(2)
+        used = high_water(gateway.process.pid)
+        gateway.process.kill()
+        gateway.process.wait()
+        half.wait()
+        second = pathlib.Path(target).stat().st_size
+        gateway.start()
+        wait_for_port(gateway.web, gateway.process)
+        began = time.monotonic()
+        subprocess.run([*again, url], check=True)
+        out = time.monotonic() - began
+        used = max(used, high_water(gateway.process.pid))
+        digest, wanted = hashlib.sha256(), hashlib.sha256()
+        with open(target, "rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        for piece in content(1, octets):
+            wanted.update(piece)
+        same = digest.digest() == wanted.digest()
+        granted = gateway.log().count("downloaded")
+        print(f"{arguments.megabytes} MB: in {taken:.1f} s; cut off at {first} and, with the gateway, at {second}; the rest in {out:.1f} s; "
+              f"octets {'the same' if same else 'DIFFERENT'}; peak {used:.0f} MiB ({before:.0f} before, limit {arguments.limit}); {granted} download spent")
+        if not (same and 0 < first < second < octets and used <= arguments.limit and press(recipient) == url):
+            raise SystemExit(1)
+    except BaseException:
+        sys.stderr.write(gateway.log()[-4000:])
+        raise
+    finally:
+        gateway.stop()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
