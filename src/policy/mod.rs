@@ -16,6 +16,7 @@ use crate::mistake::Mistake;
 pub use crate::vault::Factor;
 
 mod automatic;
+mod beginning;
 mod check;
 mod condition;
 mod confusable;
