@@ -37,7 +37,7 @@ impl Queue {
             let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, now.as_millisecond());
             let mut reports = self.prepare(self.reports(&stored, &settlement, now)?, now)?;
             let check = Check::Version(Entry::key(id), stored.version);
-            match self.write(vec![check], &mut reports, self.changes(&stored, &settlement)?) {
+            match self.write_unhurried(vec![check], &mut reports, self.changes(&stored, &settlement)?) {
                 Ok(()) => return Ok(self.conclude(stored, settlement, reports)),
                 Err(Conflict::Check) => self.discard(reports),
                 Err(Conflict::Fault(fault)) => return Err(fault),
@@ -123,13 +123,15 @@ impl Queue {
     }
 
     /// The one commit of new entries and what goes with them.
-    pub(super) fn write(&self, mut checks: Vec<Check>, batch: &mut [Prepared], mut writes: Vec<Write>) -> Result<(), Conflict> {
-        for prepared in batch {
-            // An id that is taken by chance must not overwrite somebody's mail.
-            checks.push(Check::Absent(Entry::key(prepared.id)));
-            writes.append(&mut prepared.writes);
-        }
+    pub(super) fn write(&self, checks: Vec<Check>, batch: &mut [Prepared], writes: Vec<Write>) -> Result<(), Conflict> {
+        let (checks, writes) = together(checks, batch, writes);
         if writes.is_empty() { Ok(()) } else { self.records.commit(checks, writes) }
+    }
+
+    /// The same where only an attempt that is over waits for it.
+    fn write_unhurried(&self, checks: Vec<Check>, batch: &mut [Prepared], writes: Vec<Write>) -> Result<(), Conflict> {
+        let (checks, writes) = together(checks, batch, writes);
+        if writes.is_empty() { Ok(()) } else { self.records.commit_unhurried(checks, writes) }
     }
 
     pub(super) fn admit(&self, batch: Vec<Prepared>) -> Vec<QueueId> {
@@ -171,6 +173,16 @@ impl Queue {
         let entry = Entry::parse(&record.value).map_err(|damaged| Fault(damaged.0.into()))?;
         Ok(Some(Stored { id, entry, version: record.version }))
     }
+}
+
+/// The checks and writes of new entries, with those that go with them.
+fn together(mut checks: Vec<Check>, batch: &mut [Prepared], mut writes: Vec<Write>) -> (Vec<Check>, Vec<Write>) {
+    for prepared in batch {
+        // An id that is taken by chance must not overwrite somebody's mail.
+        checks.push(Check::Absent(Entry::key(prepared.id)));
+        writes.append(&mut prepared.writes);
+    }
+    (checks, writes)
 }
 
 /// A record that cannot be used is left where it is for an hour; the others go on.
