@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 /// What is sent.
 pub struct Load {
     pub port: u16,
-    pub octets: usize,
+    pub mail: Mail,
     pub sessions: usize,
     pub messages: usize,
 }
@@ -19,7 +19,7 @@ pub struct Load {
 impl Load {
     /// Sends everything; the time to the 250 of each message.
     pub async fn run(&self) -> Vec<Duration> {
-        let body: Arc<[u8]> = message(self.octets).into();
+        let body: Arc<[u8]> = self.mail.octets().into();
         let left = Arc::new(AtomicUsize::new(self.messages));
         let mut sessions = JoinSet::new();
         for _ in 0..self.sessions {
@@ -68,15 +68,56 @@ async fn expect(peer: &mut BufReader<TcpStream>, code: &str) {
     }
 }
 
-/// A message of words, with its final dot.
-fn message(octets: usize) -> Vec<u8> {
-    let header = "From: Ann <ann@example.org>\r\nTo: Bob <bob@example.net>\r\nSubject: trees\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n\
-                  Message-ID: <trees@example.org>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n";
-    let line = "alder birch cedar damson elder fir gorse hazel iris juniper kale larch maple\r\n";
-    let mut message = String::from(header);
-    while message.len() < octets {
-        message.push_str(line);
+/// A message, by what becomes of it.
+#[derive(Clone, Copy)]
+pub enum Mail {
+    /// So many octets of words, which policy leaves alone.
+    Plain(usize),
+    /// An attachment of so many octets, which leaves as a link.
+    Sealed(usize),
+}
+
+impl Mail {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain(_) => "left alone",
+            Self::Sealed(_) => "sealed",
+        }
     }
-    message.push_str(".\r\n");
-    message.into_bytes()
+
+    pub const fn size(self) -> usize {
+        match self {
+            Self::Plain(size) | Self::Sealed(size) => size,
+        }
+    }
+
+    /// With its final dot.
+    fn octets(self) -> Vec<u8> {
+        let header = |subject: &str| {
+            format!(
+                "From: Ann <ann@example.org>\r\nTo: Bob <bob@example.net>\r\nSubject: {subject}\r\n\
+                 Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <trees@example.org>\r\nMIME-Version: 1.0\r\n"
+            )
+        };
+        let message = match self {
+            Self::Plain(size) => format!("{}Content-Type: text/plain; charset=us-ascii\r\n\r\n{}", header("trees"), words(size)),
+            Self::Sealed(size) => format!(
+                "{}Content-Type: multipart/mixed; boundary=cut\r\n\r\n--cut\r\nContent-Type: text/plain\r\n\r\nHere they are.\r\n\
+                 --cut\r\nContent-Type: text/plain; name=trees.txt\r\nContent-Disposition: attachment; filename=trees.txt\r\n\
+                 Content-Transfer-Encoding: base64\r\n\r\n{}--cut--\r\n",
+                header("trees"),
+                base64(&words(size))
+            ),
+        };
+        (message + ".\r\n").into_bytes()
+    }
+}
+
+fn words(octets: usize) -> String {
+    let line = "alder birch cedar damson elder fir gorse hazel iris juniper kale larch maple\r\n";
+    line.repeat(octets.div_ceil(line.len()))
+}
+
+fn base64(text: &str) -> String {
+    text.as_bytes().chunks(57).map(|line| data_encoding::BASE64.encode(line) + "\r\n").collect()
 }

@@ -16,7 +16,7 @@ mod sink;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use load::Load;
+use load::{Load, Mail};
 use peers::Peer;
 use sink::Sink;
 
@@ -27,15 +27,24 @@ fn main() {
     let mut peers = vec![Peer::direct(sink.port)];
     peers.extend(Peer::waxseal(&arguments.program, sink.port));
     peers.extend(Peer::postfix(sink.port));
-    println!("{:<10} {:>7} {:>8} {:>9} {:>9} {:>9} {:>9}", "peer", "octets", "sessions", "msg/s", "p50 ms", "p99 ms", "CPU ms");
-    for (octets, share) in SIZES {
+    println!(
+        "{:<10} {:<10} {:>7} {:>8} {:>9} {:>9} {:>9} {:>9}",
+        "peer", "mail", "octets", "sessions", "msg/s", "p50 ms", "p99 ms", "CPU ms"
+    );
+    for (mail, share) in MAILS {
         for sessions in SESSIONS {
             for peer in &peers {
                 let messages = (arguments.messages / share / if sessions == 1 { 4 } else { 1 }).max(sessions);
-                let row = runtime.block_on(measure(peer, &sink, &Load { port: peer.port, octets, sessions, messages }));
+                let row = runtime.block_on(measure(peer, &sink, &Load { port: peer.port, mail, sessions, messages }));
                 println!(
-                    "{:<10} {octets:>7} {sessions:>8} {:>9.0} {:>9.2} {:>9.2} {:>9.3}",
-                    peer.name, row.per_second, row.p50, row.p99, row.cpu
+                    "{:<10} {:<10} {:>7} {sessions:>8} {:>9.0} {:>9.2} {:>9.2} {:>9.3}",
+                    peer.name,
+                    mail.name(),
+                    mail.size(),
+                    row.per_second,
+                    row.p50,
+                    row.p99,
+                    row.cpu
                 );
             }
         }
@@ -84,8 +93,10 @@ impl Arguments {
     }
 }
 
-/// Octets of a message, and by how much fewer of them are sent than of the smallest.
-const SIZES: [(usize, usize); 3] = [(4 * 1024, 1), (100 * 1024, 4), (1024 * 1024, 20)];
+/// What is sent, and how many times fewer of it than of the smallest. To the peers, what is sealed is one
+/// more message.
+const MAILS: [(Mail, usize); 4] =
+    [(Mail::Plain(4 << 10), 1), (Mail::Plain(100 << 10), 4), (Mail::Plain(1 << 20), 20), (Mail::Sealed(100 << 10), 8)];
 /// At the same time.
 const SESSIONS: [usize; 3] = [1, 10, 100];
 /// A run that takes longer is broken.

@@ -50,9 +50,17 @@ impl Peer {
             .stdout(Stdio::null())
             .status();
         assert!(made.unwrap().success(), "waxseal init does not work");
+        // By default one address has fewer connections at once than the generator opens.
+        let configuration = home.join("waxseal.toml");
+        let text = std::fs::read_to_string(&configuration).unwrap();
+        std::fs::write(&configuration, text.replace("[smtp]\n", "[smtp]\nconnections_per_address = 500\n")).unwrap();
         let log = std::fs::File::create(directory.path().join("log")).unwrap();
-        let child =
-            Command::new(program).args(["serve", "--config"]).arg(home.join("waxseal.toml")).stderr(log).stdout(Stdio::null()).spawn();
+        let child = Command::new(program)
+            .args(["serve", "--config"])
+            .args([configuration.as_os_str(), "--allow-root".as_ref()])
+            .stderr(log)
+            .stdout(Stdio::null())
+            .spawn();
         wait_for(port);
         Some(Self { name: "waxseal", port, running: Running::Child(child.unwrap()), _directory: Some(directory) })
     }

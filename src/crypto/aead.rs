@@ -1,9 +1,12 @@
 //! Authenticated sealing of one value. XChaCha20-Poly1305, the nonce drawn at random and put in front.
 //!
 //! No other file names the cipher: what else seals (the chunks of [`stream`](super::stream)) does it
-//! through [`Sealer`]. draft-irtf-cfrg-xchacha-03.
+//! through [`Sealer`]. The subkey of each nonce is HChaCha20's; under it works the ChaCha20-Poly1305
+//! of the TLS library, which is several times as fast as one in portable code.
+//! draft-irtf-cfrg-xchacha-03 §2; RFC 8439.
 
-use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use chacha20::{R20, hchacha};
 
 use super::{Broken, random};
 use crate::secret::Secret;
@@ -33,26 +36,40 @@ pub fn open(key: &Key, associated_data: &[u8], sealed: &[u8]) -> Result<Vec<u8>,
 }
 
 /// A key made ready for many values whose nonces the caller counts.
-pub(super) struct Sealer(XChaCha20Poly1305);
+pub(super) struct Sealer(Key);
 
 impl Sealer {
     pub(super) fn new(key: &Key) -> Self {
-        Self(XChaCha20Poly1305::new(key.expose().into()))
+        Self(key.clone())
     }
 
     /// Encrypts in place and gives the tag. A nonce must never come twice under one key.
     pub(super) fn seal(&self, nonce: &[u8; NONCE], associated_data: &[u8], body: &mut [u8]) -> [u8; TAG] {
-        match self.0.encrypt_inout_detached(nonce.into(), associated_data, body.into()) {
-            Ok(tag) => tag.into(),
+        let (key, rest) = self.subkey(nonce);
+        let tag = key.seal_in_place_separate_tag(rest, Aad::from(associated_data), body);
+        match tag.ok().and_then(|tag| tag.as_ref().try_into().ok()) {
+            Some(tag) => tag,
             // Only more than 256 GiB in one value is refused, and no value of that length exists in memory.
-            Err(_) => std::process::abort(),
+            None => std::process::abort(),
         }
     }
 
-    /// Verifies the tag and decrypts in place; the octets are untouched when it does not hold.
+    /// Verifies the tag and decrypts in place; what is there when it does not hold is worth nothing.
     pub(super) fn open(&self, nonce: &[u8; NONCE], associated_data: &[u8], body: (&mut [u8], &[u8; TAG])) -> Result<(), Broken> {
         let (octets, tag) = body;
-        self.0.decrypt_inout_detached(nonce.into(), associated_data, octets.into(), tag.into()).map_err(|_| Broken)
+        let (key, rest) = self.subkey(nonce);
+        key.open_in_place_separate_tag(rest, Aad::from(associated_data), tag, octets).map(|_| ()).map_err(|_| Broken)
+    }
+
+    /// The first 16 octets of the nonce make the key, the other 8 the nonce under it.
+    fn subkey(&self, nonce: &[u8; NONCE]) -> (LessSafeKey, Nonce) {
+        let [front @ .., a, b, c, d, e, f, g, h] = nonce;
+        let octets = Secret::new(hchacha::<R20>(self.0.expose().into(), front.into()).0);
+        match UnboundKey::new(&CHACHA20_POLY1305, octets.expose()) {
+            Ok(key) => (LessSafeKey::new(key), Nonce::assume_unique_for_key([0, 0, 0, 0, *a, *b, *c, *d, *e, *f, *g, *h])),
+            // A key of 32 octets is never refused.
+            Err(_) => std::process::abort(),
+        }
     }
 }
 

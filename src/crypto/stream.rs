@@ -370,6 +370,28 @@ mod tests {
         (0..length).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect()
     }
 
+    /// Shown, not judged: machines differ. `cargo test --release --lib stream:: -- --ignored --nocapture speed`
+    #[test]
+    #[ignore = "a measurement"]
+    #[allow(clippy::print_stdout)]
+    fn speed_of_sealing_and_opening() {
+        let plain = sample(64 << 20);
+        let mut octets = Vec::with_capacity(plain.len() + (1 << 20));
+        for _ in 0..3 {
+            octets.clear();
+            let start = std::time::Instant::now();
+            seal(&dek(), ID, &mut &plain[..], &mut octets).unwrap();
+            let sealed = start.elapsed();
+            let start = std::time::Instant::now();
+            let mut reader = open(&dek(), ID, Box::new(octets.clone()), 0..plain.len() as u64).unwrap();
+            let copied = start.elapsed();
+            io::copy(&mut reader, &mut io::sink()).unwrap();
+            let opened = start.elapsed() - copied;
+            let speed = |time: std::time::Duration| plain.len() as f64 / 1e9 / time.as_secs_f64();
+            println!("sealing {:.2} GB/s, opening {:.2} GB/s", speed(sealed), speed(opened));
+        }
+    }
+
     /// Lengths at which something changes.
     const EDGES: [usize; 8] = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 2 * CHUNK, 3 * CHUNK + 77];
 

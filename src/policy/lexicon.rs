@@ -1,9 +1,15 @@
 //! Many words, one pass. A word is bounded by non-letters; `diagnos*` is open at its end.
+//!
+//! A word that begins with a letter can only stand where a word of the text begins, and there a
+//! small table says of almost every one that nothing in the list begins so. What is left is spelled
+//! out by an automaton, so the cost of a text hardly depends on how many words there are.
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::automaton::OverlappingState;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind};
 
+use super::beginning::{Beginnings, starts};
 use super::normal::Normal;
 
 /// A word as a rule gives it, in the spelling of normalised text.
@@ -22,8 +28,18 @@ enum End {
 
 /// Words that are looked for together.
 pub struct Lexicon {
-    automaton: AhoCorasick,
     words: Vec<Word>,
+    /// Words that begin with a letter.
+    lettered: Listed,
+    beginnings: Beginnings,
+    /// Words that begin with a digit or a sign: they may stand anywhere.
+    signed: Option<Listed>,
+}
+
+/// Some of the words, and their numbers among all.
+struct Listed {
+    automaton: AhoCorasick,
+    numbers: Vec<usize>,
 }
 
 impl Word {
@@ -38,12 +54,16 @@ impl Word {
         (normal.text.chars().any(char::is_alphanumeric) && !stem.contains('*')).then_some(Self { normal, end })
     }
 
+    fn is_lettered(&self) -> bool {
+        self.normal.text.chars().next().is_some_and(char::is_alphabetic)
+    }
+
     /// Where the word stands when its letters stand at `range`: grown to its end if it is open;
     /// none when it is part of another word or its accents differ.
     fn at(&self, normal: &Normal, range: Range<usize>) -> Option<Range<usize>> {
         let text = &normal.text;
         let letter = |c: Option<char>| c.is_some_and(char::is_alphabetic);
-        let inside_start = letter(self.normal.text.chars().next()) && letter(text.get(..range.start)?.chars().next_back());
+        let inside_start = self.is_lettered() && letter(text.get(..range.start)?.chars().next_back());
         let rest = text.get(range.end..)?;
         let inside_end = letter(self.normal.text.chars().next_back()) && letter(rest.chars().next());
         if inside_start || (inside_end && self.end == End::Closed) {
@@ -61,30 +81,49 @@ impl Word {
 }
 
 impl Lexicon {
-    /// Builds the automaton; none only when there is more than fits into one.
+    /// Builds the automata; none only when there is more than fits into one.
     pub fn new(words: Vec<Word>) -> Option<Self> {
-        let octets: usize = words.iter().map(|word| word.normal.text.len()).sum();
-        // A table of all transitions is the fastest and the largest; very long lists do with less.
-        let kind = if octets <= TABLE_MAX { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
-        let automaton = AhoCorasick::builder().kind(Some(kind)).build(words.iter().map(|word| &word.normal.text)).ok()?;
-        Some(Self { automaton, words })
+        let (lettered, signed): (Vec<usize>, Vec<usize>) =
+            (0..words.len()).partition(|&number| words.get(number).is_some_and(Word::is_lettered));
+        let beginnings = Beginnings::of(lettered.iter().filter_map(|&number| Some(words.get(number)?.normal.text.as_str())));
+        let lettered = Listed::new(&words, lettered, StartKind::Anchored)?;
+        let signed = if signed.is_empty() { None } else { Some(Listed::new(&words, signed, StartKind::Unanchored)?) };
+        Some(Self { words, lettered, beginnings, signed })
     }
 
     /// Every word within a part of the text: its number in the list, and where it stands.
     pub fn find<'l>(&'l self, normal: &'l Normal, window: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + 'l {
-        let haystack = normal.text.as_bytes().get(window.clone()).unwrap_or_default();
-        self.automaton.find_overlapping_iter(haystack).filter_map(move |found| {
-            let number = found.pattern().as_usize();
-            let range = found.start() + window.start..found.end() + window.start;
-            Some((number, self.words.get(number)?.at(normal, range)?))
-        })
+        let text = normal.text.as_bytes().get(..window.end).unwrap_or_default();
+        let likely = starts(text, window.start).filter(move |&start| self.beginnings.may_be(text.get(start..).unwrap_or_default()));
+        let lettered = likely.flat_map(move |start| self.lettered.find(Input::new(text).range(start..).anchored(Anchored::Yes)));
+        let signed = self.signed.iter().flat_map(move |signed| signed.find(Input::new(text).range(window.start..)));
+        lettered.chain(signed).filter_map(|(number, range)| Some((number, self.words.get(number)?.at(normal, range)?)))
+    }
+}
+
+impl Listed {
+    fn new(words: &[Word], numbers: Vec<usize>, start: StartKind) -> Option<Self> {
+        let texts = numbers.iter().filter_map(|&number| Some(&words.get(number)?.normal.text));
+        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).start_kind(start).build(texts).ok()?;
+        Some(Self { automaton, numbers })
+    }
+
+    fn find<'l>(&'l self, input: Input<'l>) -> impl Iterator<Item = (usize, Range<usize>)> + 'l {
+        let (anchored, start) = (input.get_anchored().is_anchored(), input.start());
+        let mut state = OverlappingState::start();
+        let next = move || {
+            // Only a search that begins otherwise than the automaton was built for is refused.
+            self.automaton.try_find_overlapping(input.clone(), &mut state).ok()?;
+            state.get_match()
+        };
+        std::iter::from_fn(next)
+            .filter(move |found| !anchored || found.start() == start)
+            .filter_map(|found| Some((*self.numbers.get(found.pattern().as_usize())?, found.range())))
     }
 }
 
 /// A beginning does not grow over a text without spaces.
 const GROWN_MAX: usize = 40;
-/// Octets of all words together: about 60 MB of transitions.
-const TABLE_MAX: usize = 250_000;
 
 #[cfg(test)]
 mod tests {

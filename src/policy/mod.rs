@@ -17,6 +17,7 @@ pub use crate::vault::Factor;
 use crate::words::Language;
 
 mod automatic;
+mod beginning;
 mod check;
 mod condition;
 mod confusable;

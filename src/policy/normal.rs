@@ -35,7 +35,7 @@ impl Normal {
         let mut rest = text;
         let mut spaced = Spaced::No;
         while !rest.is_empty() {
-            let plain = rest.bytes().position(|octet| !octet.is_ascii()).unwrap_or(rest.len());
+            let plain = ascii_length(rest.as_bytes());
             let (ascii, other) = rest.split_at_checked(plain).unwrap_or((rest, ""));
             spaced = normal.push_ascii(ascii, spaced);
             let mut chars = other.chars();
@@ -56,27 +56,25 @@ impl Normal {
     }
 
     /// The common case, without a branch for each letter: most mail is ASCII.
-    fn push_ascii(&mut self, ascii: &str, mut spaced: Spaced) -> Spaced {
-        let mut kept: Vec<u8> = vec![0; ascii.len()];
-        let mut length = 0;
+    fn push_ascii(&mut self, ascii: &str, spaced: Spaced) -> Spaced {
         let mut was_space = matches!(spaced, Spaced::Yes);
-        for octet in ascii.bytes() {
-            let space = (octet == b' ') | matches!(octet, b'\t'..=b'\r');
-            // Other controls are shown by nobody, so they part nothing.
-            let unseen = ((octet < b' ') & !space) | (octet == 0x7F);
-            if let Some(slot) = kept.get_mut(length) {
-                *slot = if space { b' ' } else { octet.to_ascii_lowercase() };
+        for block in ascii.as_bytes().chunks(BLOCK) {
+            let mut kept = [0; BLOCK];
+            let mut length = 0;
+            for &octet in block {
+                let space = (octet == b' ') | matches!(octet, b'\t'..=b'\r');
+                // Other controls are shown by nobody, so they part nothing.
+                let unseen = ((octet < b' ') & !space) | (octet == 0x7F);
+                if let Some(slot) = kept.get_mut(length) {
+                    *slot = if space { b' ' } else { octet.to_ascii_lowercase() };
+                }
+                length += usize::from(!(unseen | (space & was_space)));
+                was_space = (unseen & was_space) | space;
             }
-            length += usize::from(!(unseen | (space & was_space)));
-            was_space = (unseen & was_space) | space;
+            // The octets come from ASCII alone, so nothing can be lost here.
+            self.text.push_str(kept.get(..length).and_then(|kept| std::str::from_utf8(kept).ok()).unwrap_or_default());
         }
-        kept.truncate(length);
-        // The octets come from ASCII alone, so nothing can be lost here.
-        self.text.push_str(std::str::from_utf8(&kept).unwrap_or_default());
-        if !ascii.is_empty() {
-            spaced = if was_space { Spaced::Yes } else { Spaced::No };
-        }
-        spaced
+        if was_space { Spaced::Yes } else { Spaced::No }
     }
 
     fn push_char(&mut self, c: char, spaced: Spaced) -> Spaced {
@@ -130,6 +128,13 @@ impl Normal {
     }
 }
 
+/// How many octets of ASCII a text begins with.
+fn ascii_length(text: &[u8]) -> usize {
+    let blocks = text.chunks_exact(BLOCK).take_while(|block| block.is_ascii()).count() * BLOCK;
+    let rest = text.get(blocks..).unwrap_or_default();
+    blocks + rest.iter().position(|octet| !octet.is_ascii()).unwrap_or(rest.len())
+}
+
 /// The text with words that a hyphen divides at the end of a line made whole.
 pub fn unbroken(text: &str) -> Cow<'_, str> {
     let mut whole = String::new();
@@ -159,12 +164,16 @@ pub fn rejoined(text: &str) -> String {
         let (Some(before), Some(after)) = (text.get(..at), text.get(at + 1..)) else { continue };
         let broken = text.as_bytes().get(at) == Some(&b'\n');
         let (left, right) = if broken { (left_of_break(before), after.trim_start_matches(is_margin)) } else { (before, after) };
-        let (left, right) = (last_token(left), first_token(right));
-        if belong_together(left, right) && (broken || is_lettered(left)) {
-            joined.extend(left.chars().filter(|&c| broken || c != '-'));
-            joined.extend(right.chars().filter(|&c| broken || c != '-'));
-            joined.push('\n');
+        if !belong_together(left, right) || (!broken && !is_lettered(left)) {
+            continue;
         }
+        for token in [last_token(left), first_token(right)] {
+            match broken {
+                true => joined.push_str(token),
+                false => joined.extend(token.split('-')),
+            }
+        }
+        joined.push('\n');
     }
     spelled_out(text, &mut joined);
     joined
@@ -217,12 +226,25 @@ fn is_margin(c: char) -> bool {
 }
 
 fn last_token(text: &str) -> &str {
-    let start = text.char_indices().rev().take(TOKEN_MAX).take_while(|(_, c)| !c.is_whitespace()).last().map_or(text.len(), |(at, _)| at);
+    let plain = text.bytes().rev().take(TOKEN_MAX).take_while(|octet| octet.is_ascii_graphic()).count();
+    let start = match text.bytes().rev().nth(plain) {
+        // Beyond ASCII every character is looked at; so are the rare white spaces of ASCII.
+        Some(before) if plain < TOKEN_MAX && before != b' ' && before != b'\n' => {
+            text.char_indices().rev().take(TOKEN_MAX).take_while(|(_, c)| !c.is_whitespace()).last().map_or(text.len(), |(at, _)| at)
+        }
+        _ => text.len() - plain,
+    };
     text.get(start..).unwrap_or_default()
 }
 
 fn first_token(text: &str) -> &str {
-    let end = text.char_indices().take(TOKEN_MAX).take_while(|(_, c)| !c.is_whitespace()).last().map_or(0, |(at, c)| at + c.len_utf8());
+    let plain = text.bytes().take(TOKEN_MAX).take_while(u8::is_ascii_graphic).count();
+    let end = match text.as_bytes().get(plain) {
+        Some(&after) if plain < TOKEN_MAX && after != b' ' && after != b'\r' => {
+            text.char_indices().take(TOKEN_MAX).take_while(|(_, c)| !c.is_whitespace()).last().map_or(0, |(at, c)| at + c.len_utf8())
+        }
+        _ => plain,
+    };
     text.get(..end).unwrap_or_default()
 }
 
@@ -245,6 +267,8 @@ enum Spaced {
     No,
 }
 
+/// Octets that are looked at together.
+const BLOCK: usize = 64;
 /// Room for the few characters that grow when they are unfolded.
 const SPARE: usize = 64;
 /// Longer than any word of a rule; bounds the work for a line without spaces.

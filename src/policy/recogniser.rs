@@ -28,6 +28,8 @@ struct Shapes {
     /// The rule and the number of the pattern in it.
     owners: Vec<(usize, usize)>,
     reach: usize,
+    /// Fewer digits than this are in no match of any of them.
+    digits: usize,
 }
 
 /// A match that counts.
@@ -83,6 +85,9 @@ impl Recogniser {
         }
         if !self.around_digits.owners.is_empty() {
             for window in windows(normal.text.as_bytes(), self.around_digits.reach) {
+                if self.around_digits.too_few_digits(normal.text.as_bytes().get(window.clone()).unwrap_or_default()) {
+                    continue;
+                }
                 self.try_shapes(&self.around_digits, (normal, window), tell);
             }
         }
@@ -112,11 +117,13 @@ impl Shapes {
         let mut owners = Vec::new();
         let mut texts = Vec::new();
         let mut reach = 0;
+        let mut digits = usize::MAX;
         for (number, rule) in rules.iter().enumerate() {
             for (place, pattern) in rule.patterns.iter().enumerate().filter(|(_, pattern)| wanted(pattern)) {
                 owners.push((number, place));
                 texts.push(pattern.regex.as_str().to_owned());
-                reach = reach.max(pattern.reach.unwrap_or_default());
+                reach = reach.max(pattern.reach.map_or(0, |reach| reach.octets));
+                digits = digits.min(pattern.reach.map_or(0, |reach| reach.digits));
             }
         }
         let set = RegexSetBuilder::new(texts)
@@ -126,7 +133,11 @@ impl Shapes {
             .dfa_size_limit(SET_MAX)
             .build()
             .map_err(|wrong| format!("the patterns of all rules together: {wrong}"))?;
-        Ok(Self { set, owners, reach: reach + MARGIN })
+        Ok(Self { set, owners, reach: reach + MARGIN, digits })
+    }
+
+    fn too_few_digits(&self, window: &[u8]) -> bool {
+        window.iter().filter(|octet| octet.is_ascii_digit()).count() < self.digits
     }
 }
 

@@ -44,8 +44,17 @@ pub struct Rule {
 pub struct Pattern {
     /// Compiled, bounded on both sides.
     pub regex: Regex,
-    /// How far a match can reach, if every match holds a digit and none is long.
-    pub reach: Option<usize>,
+    /// What is known of every match, if each holds a digit and none is long.
+    pub reach: Option<Reach>,
+}
+
+/// How far the matches of a pattern go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// None is longer.
+    pub octets: usize,
+    /// None holds fewer.
+    pub digits: usize,
 }
 
 /// Words around a match.
@@ -186,24 +195,25 @@ impl Pattern {
     }
 }
 
-/// The longest match, if each holds a digit: such patterns are only tried around digits.
-fn reach(text: &str) -> Option<usize> {
+/// How far the matches go, if each holds a digit: such patterns are only tried around digits.
+fn reach(text: &str) -> Option<Reach> {
     let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(text).ok()?;
-    let longest = parsed.properties().maximum_len()?;
-    (longest <= REACH_MAX && holds_digit(&parsed)).then_some(longest)
+    let (octets, digits) = (parsed.properties().maximum_len()?, least_digits(&parsed));
+    (octets <= REACH_MAX && digits > 0).then_some(Reach { octets, digits })
 }
 
-fn holds_digit(shape: &regex_syntax::hir::Hir) -> bool {
+/// So many digits are in every match.
+fn least_digits(shape: &regex_syntax::hir::Hir) -> usize {
     use regex_syntax::hir::{Class, HirKind};
     match shape.kind() {
-        HirKind::Literal(literal) => literal.0.iter().any(u8::is_ascii_digit),
-        HirKind::Class(Class::Bytes(class)) => class.ranges().iter().all(|range| range.start() >= b'0' && range.end() <= b'9'),
-        HirKind::Class(Class::Unicode(class)) => class.ranges().iter().all(|range| range.start() >= '0' && range.end() <= '9'),
-        HirKind::Repetition(repetition) => repetition.min > 0 && holds_digit(&repetition.sub),
-        HirKind::Capture(capture) => holds_digit(&capture.sub),
-        HirKind::Concat(shapes) => shapes.iter().any(holds_digit),
-        HirKind::Alternation(shapes) => shapes.iter().all(holds_digit),
-        HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Literal(literal) => literal.0.iter().filter(|octet| octet.is_ascii_digit()).count(),
+        HirKind::Class(Class::Bytes(class)) => usize::from(class.ranges().iter().all(|range| range.start() >= b'0' && range.end() <= b'9')),
+        HirKind::Class(Class::Unicode(class)) => usize::from(class.ranges().iter().all(|range| range.start() >= '0' && range.end() <= '9')),
+        HirKind::Repetition(repetition) => least_digits(&repetition.sub).saturating_mul(repetition.min as usize),
+        HirKind::Capture(capture) => least_digits(&capture.sub),
+        HirKind::Concat(shapes) => shapes.iter().map(least_digits).fold(0, usize::saturating_add),
+        HirKind::Alternation(shapes) => shapes.iter().map(least_digits).min().unwrap_or_default(),
+        HirKind::Empty | HirKind::Look(_) => 0,
     }
 }
 

@@ -177,7 +177,7 @@ impl Spool {
             }
         }
         let writes = batch.iter().map(|(id, _)| Write::Delete(grave_key(*id))).collect();
-        self.records.commit(vec![], writes).map_err(fault)
+        self.records.commit_unhurried(vec![], writes).map_err(fault)
     }
 
     fn seal_blob(&self, id: QueueId, body: &[Bytes], key: &aead::Key) -> Result<BlobId, Fault> {

@@ -43,7 +43,7 @@ impl Queue {
             }
             let mut reports = self.prepare(self.reports(&stored, &settlement, now)?, now)?;
             let check = Check::Version(Entry::key(id), stored.version);
-            match self.write(vec![check], &mut reports, changes) {
+            match self.write_unhurried(vec![check], &mut reports, changes) {
                 Ok(()) => {
                     self.conclude(stored, settlement, reports);
                     return Ok(revokes);
@@ -131,13 +131,15 @@ impl Queue {
     }
 
     /// The one commit of new entries and what goes with them.
-    pub(super) fn write(&self, mut checks: Vec<Check>, batch: &mut [Prepared], mut writes: Vec<Write>) -> Result<(), Conflict> {
-        for prepared in batch {
-            // An id that is taken by chance must not overwrite somebody's mail.
-            checks.push(Check::Absent(Entry::key(prepared.id)));
-            writes.append(&mut prepared.writes);
-        }
+    pub(super) fn write(&self, checks: Vec<Check>, batch: &mut [Prepared], writes: Vec<Write>) -> Result<(), Conflict> {
+        let (checks, writes) = together(checks, batch, writes);
         if writes.is_empty() { Ok(()) } else { self.records.commit(checks, writes) }
+    }
+
+    /// The same where only an attempt that is over waits for it.
+    fn write_unhurried(&self, checks: Vec<Check>, batch: &mut [Prepared], writes: Vec<Write>) -> Result<(), Conflict> {
+        let (checks, writes) = together(checks, batch, writes);
+        if writes.is_empty() { Ok(()) } else { self.records.commit_unhurried(checks, writes) }
     }
 
     pub(super) fn admit(&self, batch: Vec<Prepared>) -> Vec<QueueId> {
@@ -179,6 +181,16 @@ impl Queue {
         let entry = Entry::parse(&record.value).map_err(|damaged| Fault(damaged.0.into()))?;
         Ok(Some(Stored { id, entry, version: record.version }))
     }
+}
+
+/// The checks and writes of new entries, with those that go with them.
+fn together(mut checks: Vec<Check>, batch: &mut [Prepared], mut writes: Vec<Write>) -> (Vec<Check>, Vec<Write>) {
+    for prepared in batch {
+        // An id that is taken by chance must not overwrite somebody's mail.
+        checks.push(Check::Absent(Entry::key(prepared.id)));
+        writes.append(&mut prepared.writes);
+    }
+    (checks, writes)
 }
 
 /// A record that cannot be used is left where it is for an hour; the others go on.

@@ -459,7 +459,9 @@ impl Body {
                     Ok::<_, io::Error>((piece, stream))
                 });
                 let (piece, stream) = read.await.map_err(io::Error::other)??;
-                Ok((!piece.is_empty()).then(|| (Bytes::from(piece), Self::Stream(stream))))
+                // A short piece is the last one: most messages are read in one go.
+                let rest = if piece.len() < PIECE { Self::Memory(Vec::new()) } else { Self::Stream(stream) };
+                Ok((!piece.is_empty()).then(|| (Bytes::from(piece), rest)))
             }
         }
     }

@@ -56,4 +56,10 @@ pub trait Records: Send + Sync {
 
     /// Applies all writes if all checks hold, durably, or nothing.
     fn commit(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict>;
+
+    /// As [`commit`](Self::commit), for what nobody waits for: it may take some milliseconds longer, to
+    /// share an fsync with what somebody does wait for.
+    fn commit_unhurried(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
+        self.commit(checks, writes)
+    }
 }

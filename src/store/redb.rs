@@ -1,7 +1,9 @@
 //! The default record engine: redb, one file, nothing to install.
 //!
 //! One writer thread drains a channel, applies each request's checks inside one write transaction,
-//! commits once and answers all: fsyncs are shared by everybody who waits.
+//! commits once and answers all: fsyncs are shared by everybody who waits. What is in no hurry waits a
+//! few milliseconds for company: behind each mail comes its settlement, and on its own that would keep
+//! the next mail waiting for two fsyncs more.
 //!
 //! A commit that failed is never tried again on the same file handle: after a failed fsync the
 //! system may call pages clean that are not on the disk. Everybody in the batch hears of the fault,
@@ -13,6 +15,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
@@ -97,8 +100,18 @@ impl Records for RedbRecords {
     }
 
     fn commit(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
+        self.ask(checks, writes, Hurry::Now)
+    }
+
+    fn commit_unhurried(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
+        self.ask(checks, writes, Hurry::Soon)
+    }
+}
+
+impl RedbRecords {
+    fn ask(&self, checks: Vec<Check>, writes: Vec<Write>, hurry: Hurry) -> Result<(), Conflict> {
         let (answer, answered) = sync_channel(1);
-        let request = Request { checks, writes, answer };
+        let request = Request { checks, writes, hurry, answer };
         let stopped = || Fault("the writer of the store stopped".to_owned());
         self.requests.as_ref().ok_or_else(stopped)?.send(request).map_err(|_| stopped())?;
         answered.recv().map_err(|_| stopped())?
@@ -124,7 +137,15 @@ impl Shared {
 struct Request {
     checks: Vec<Check>,
     writes: Vec<Write>,
+    hurry: Hurry,
     answer: SyncSender<Result<(), Conflict>>,
+}
+
+/// Whether somebody waits for the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    Now,
+    Soon,
 }
 
 impl Request {
@@ -144,7 +165,10 @@ impl Writer {
             let mut size = first.size();
             let mut batch = vec![first];
             while size < BATCH_OCTETS && batch.len() < BATCH_REQUESTS {
-                let Ok(next) = incoming.try_recv() else { break };
+                // Nobody is kept waiting by a batch in which nobody waits; it is not kept for long either.
+                let calm = batch.len() < COMPANY && batch.iter().all(|request| request.hurry == Hurry::Soon);
+                let next = if calm { incoming.recv_timeout(PATIENCE).ok() } else { incoming.try_recv().ok() };
+                let Some(next) = next else { break };
                 size += next.size();
                 batch.push(next);
             }
@@ -292,6 +316,10 @@ const CACHE: usize = 16 << 20;
 /// A batch is in memory twice.
 const BATCH_OCTETS: usize = 8 << 20;
 const BATCH_REQUESTS: usize = 4096;
+/// How long what is in no hurry waits for the next request.
+const PATIENCE: Duration = Duration::from_millis(3);
+/// So many that are in no hurry are company enough.
+const COMPANY: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -75,6 +75,11 @@ impl SealedRecords {
         self.records.commit(checks, writes)
     }
 
+    /// As [`Records::commit_unhurried`].
+    pub fn commit_unhurried(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
+        self.records.commit_unhurried(checks, writes)
+    }
+
     fn opened(&self, record: Record) -> Result<Record, Fault> {
         let Record { key, value, version } = record;
         let plain = value.split_first_chunk::<4>().and_then(|(epoch, sealed)| {

@@ -3,8 +3,8 @@
 mod house;
 
 mod doubts;
-mod foreign;
 mod expiry;
+mod foreign;
 mod loops;
 mod mixed;
 mod reload;
