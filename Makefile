@@ -15,7 +15,8 @@ faults: ## the long fault runs: kills, power cuts, memory
 
 bench: ## beside Postfix, in one run
 	@tests/install.sh build bench
-	cargo bench --locked --bench relay
+	cargo build --release --locked
+	cargo bench --locked --bench relay -- --program target/release/waxseal --messages 1000
 
 fuzz: ## ten minutes for each target
 	@tests/install.sh build
