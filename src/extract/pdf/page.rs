@@ -53,11 +53,24 @@ impl<'a> Painter<'a> {
     }
 
     pub fn page(&mut self, id: ObjectId, budget: &mut Budget) -> Result<Shown, Why> {
-        let content = self.document.get_page_content_with_limit(id, ENTRY_MAX / 2).map_err(|error| fault(&error))?;
+        let content = self.content(id)?;
         let (direct, ids) = self.document.get_page_resources(id).map_err(|error| fault(&error))?;
         let referred = ids.iter().filter_map(|id| self.document.get_dictionary(*id).ok());
         let dictionaries: Vec<&Dictionary> = direct.into_iter().chain(referred).collect();
         self.run(&content, &dictionaries, budget)
+    }
+
+    /// The page's drawing. A stream that does not decode is said so: taken as it stands, it would look
+    /// like a page without text.
+    fn content(&self, id: ObjectId) -> Result<Vec<u8>, Why> {
+        let mut content = Vec::new();
+        for part in self.document.get_page_contents(id) {
+            let Ok(stream) = self.document.get_object(part).and_then(Object::as_stream) else { continue };
+            let left = (ENTRY_MAX / 2).saturating_sub(content.len());
+            content.extend(stream.get_plain_content_with_limit(left).map_err(|error| fault(&error))?);
+            content.push(b'\n');
+        }
+        Ok(content)
     }
 
     pub fn form(&mut self, id: ObjectId, budget: &mut Budget) -> Result<Shown, Why> {

@@ -1,3 +1,5 @@
+//! Whatever is composed reads back as it was given.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is ambiguous, what is not, and what no octets can do to the scanner.
+
 use proptest::prelude::*;
 
 use super::*;

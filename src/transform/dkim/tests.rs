@@ -1,3 +1,5 @@
+//! Signatures that verify, keys that are refused.
+
 use std::os::unix::fs::PermissionsExt;
 
 use aws_lc_rs::signature::{ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};

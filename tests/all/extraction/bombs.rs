@@ -15,6 +15,13 @@ fn over(name: &str, content: Vec<u8>) -> Extracted {
     found
 }
 
+/// Not read: counted out by the budget, or ended by the system when the worker asked for more memory
+/// than it may have. Which of the two comes first depends on how much the worker's own code takes.
+fn assert_refused(found: &Extracted) {
+    let refused = |why: &Why| matches!(why, Why::OverBudget | Why::Damaged);
+    assert!(!found.unread.is_empty() && whys(found).iter().all(refused), "{:?}", found.unread);
+}
+
 #[test]
 fn an_archive_of_zeros_is_over_budget() {
     let mut writer = zip::write::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -40,7 +47,7 @@ fn ten_archives_in_each_other_are_too_deep() {
 #[test]
 fn a_hundred_thousand_entries_are_too_many() {
     let names: Vec<(String, &str)> = (0..100_000).map(|i| (format!("{i}.txt"), "")).collect();
-    assert_eq!(whys(&over("many.zip", zip(&names))), [Why::OverBudget]);
+    assert_refused(&over("many.zip", zip(&names)));
 }
 
 #[test]
@@ -80,7 +87,7 @@ fn entities_are_never_expanded() {
 fn one_long_string_in_every_cell_is_over_budget() {
     let long = "x".repeat(1 << 20);
     let cells: String = (1..200).map(|r| format!(r#"<row r="{r}"><c r="A{r}" t="s"><v>0</v></c></row>"#)).collect();
-    assert!(whys(&over("cells.xlsx", xlsx(&[("S", cells)], &[&long], &[]))).contains(&Why::OverBudget));
+    assert_refused(&over("cells.xlsx", xlsx(&[("S", cells)], &[&long], &[])));
 }
 
 #[test]
@@ -98,7 +105,7 @@ fn a_chain_of_filters_is_over_budget() {
     }
     let chained = stream("/Filter [/FlateDecode /FlateDecode]", &content);
     let found = over("chain.pdf", page(chained, &[], ""));
-    assert!(!found.unread.is_empty() && whys(&found).iter().all(|why| *why == Why::OverBudget), "{:?}", found.unread);
+    assert_refused(&found);
 }
 
 #[test]
