@@ -24,7 +24,10 @@ step "quick faults"
 python3 tests/faults/quick.py --program target/debug/waxseal
 
 step "a download that is cut off and resumed"
-python3 tests/faults/download.py --megabytes 16 --program target/debug/waxseal
+python3 tests/faults/download.py --megabytes 200 --program target/debug/waxseal
+
+step "twenty large messages at once"
+python3 tests/faults/memory.py --program target/debug/waxseal
 
 step "five kills under load"
 python3 tests/faults/kills.py --kills 5 --program target/debug/waxseal

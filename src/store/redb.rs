@@ -40,7 +40,10 @@ impl RedbRecords {
                     File::open(folder)?.sync_all()?;
                 }
             }
-            builder().create(&path).map_err(|error| refused(&path, &error))
+            // The engine panics over some damages instead of saying so.
+            let opened = std::panic::catch_unwind(|| builder().create(&path));
+            let damaged = |_| Fault(format!("{}: the store is damaged\n    restore it from the backup", path.display()));
+            opened.map_err(damaged)?.map_err(|error| refused(&path, &error))
         }))
     }
 

@@ -10,6 +10,7 @@ import contextlib
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,10 @@ def cut(place, program):
             load = Load(gateway.smtp)
             time.sleep(random.uniform(0.5, 3))
             moment = time.monotonic()
+            # A copy takes longer than a cut: the process stands still meanwhile, and what it had begun to sync ends,
+            # or the copy would hold later blocks without the earlier ones that were synced before them.
+            gateway.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
             subprocess.run(["cp", "--sparse=always", image, copy], check=True)
         finally:
             load.stop.set()
@@ -57,6 +62,9 @@ def cut(place, program):
             # The attempt before the cut put one off by a minute.
             gateway.retry()
             return settle(promised, sink)
+        except BaseException:
+            print(gateway.log()[-4000:])
+            raise
         finally:
             gateway.kill()
             sink.close()
