@@ -18,8 +18,10 @@ pub enum Event<'a> {
     },
     /// A message is ours.
     Accepted {
-        /// First of its entries.
-        id: &'a str,
+        /// The id of the trace field that we put on top of it.
+        trace: &'a str,
+        /// Its entries in the queue, separated by commas.
+        entries: &'a str,
         /// Octets received.
         size: u64,
         /// Recipients in the envelope.
@@ -94,7 +96,9 @@ pub enum Event<'a> {
 pub fn emit(event: &Event<'_>) {
     match event {
         Event::Listening { service, address } => info!(event = "listening", service, %address),
-        Event::Accepted { id, size, recipients, secured } => info!(event = "accepted", id, size, recipients, secured),
+        Event::Accepted { trace, entries, size, recipients, secured } => {
+            info!(event = "accepted", trace, entries, size, recipients, secured);
+        }
         Event::Refused { status, because } => info!(event = "refused", status, because),
         Event::Relayed { id, next_hop } => info!(event = "relayed", id, next_hop),
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),

@@ -97,7 +97,8 @@ impl smtp::Intake for Intake {
     fn has_room(&self, size: u64) -> bool {
         let (path, reserve) = &self.parts.room;
         // What cannot be asked is no reason to refuse: the write itself will tell.
-        rustix::fs::statvfs(path).is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) >= size.saturating_add(*reserve))
+        let is_enough = |room: &rustix::fs::StatVfs| room.f_bavail.saturating_mul(room.f_frsize) >= size.saturating_add(*reserve);
+        rustix::fs::statvfs(path).as_ref().map_or(true, is_enough)
     }
 }
 
@@ -111,10 +112,11 @@ impl Parts {
         let plan = Plan::new(decisions);
         let (letters, go_live) = self.seal(&plan, &message, transaction)?;
         let secured = letters.iter().map(Vec::len).sum();
-        let entries = plan.rewrite(envelope, &message, letters, &self.frame(transaction, &wish))?;
+        let trace = self.trace();
+        let entries = plan.rewrite(envelope, &message, letters, &self.frame(&trace, transaction, &wish))?;
         let committed = self.queue.commit(entries, go_live, self.clock.now())?;
         (self.wake)();
-        accepted(committed.ids(), transaction, secured);
+        accepted((&trace, committed.ids()), transaction, secured);
         Ok(Receipt::Queued(committed))
     }
 
@@ -180,15 +182,19 @@ impl Parts {
         Letter { parcel, link: link.clone(), text: rendered.text, html: rendered.html, subject: rendered.subject }
     }
 
-    fn frame<'a>(&'a self, transaction: &'a Transaction, wish: &'a Wish) -> Frame<'a> {
-        let id = format!("{}", QueueId(u64::from_be_bytes(random::array())));
-        let id = format!("{id}.{}", self.proof(&id));
+    /// The id of our trace field: what the log and the mail have in common, and the loop proof.
+    fn trace(&self) -> String {
+        let id = QueueId(u64::from_be_bytes(random::array())).to_string();
+        format!("{id}.{}", self.proof(&id))
+    }
+
+    fn frame<'a>(&'a self, id: &'a str, transaction: &'a Transaction, wish: &'a Wish) -> Frame<'a> {
         let recipient = match transaction.envelope.recipients.as_slice() {
             [only] => Some(&only.forward_path),
             _ => None,
         };
         let peer = &transaction.peer;
-        let received = trace::Received { helo: &peer.helo, peer: peer.address, with: peer.with, id: &id, recipient };
+        let received = trace::Received { helo: &peer.helo, peer: peer.address, with: peer.with, id, recipient };
         Frame {
             admd: &self.admd,
             received: trace::received(&received, &self.admd, transaction.at),
@@ -314,10 +320,10 @@ fn reason(decision: &Decision) -> String {
         .unwrap_or_else(|| String::from("policy forbids this message"))
 }
 
-fn accepted(ids: &[QueueId], transaction: &Transaction, secured: usize) {
-    let id = ids.first().map(QueueId::to_string).unwrap_or_default();
+fn accepted((trace, entries): (&str, &[QueueId]), transaction: &Transaction, secured: usize) {
+    let entries = entries.iter().map(QueueId::to_string).collect::<Vec<_>>().join(",");
     let size = u64::try_from(transaction.message.bytes.len()).unwrap_or(u64::MAX);
-    event::emit(&Event::Accepted { id: &id, size, recipients: transaction.envelope.recipients.len(), secured });
+    event::emit(&Event::Accepted { trace, entries: &entries, size, recipients: transaction.envelope.recipients.len(), secured });
 }
 
 fn report(refusal: &Refusal) {

@@ -68,6 +68,8 @@ def untouched(gateway, postfix):
     client.quit()
     arrived = postfix.wait_for(1)[-1]
     claim("smtplib: internal mail arrives byte for byte", below_trace(arrived) == sent.replace(b"\r\n", b"\n"))
+    trace = re.search(rb"id ([0-9a-f]{16}\.[a-z2-7]{12})", arrived)
+    claim("the id in its trace field stands in the log", trace is not None and trace.group(1).decode() in gateway.log())
 
 
 def swaks(gateway, postfix):
