@@ -130,7 +130,7 @@ impl Parts {
     }
 
     fn decide(&self, author: Author, message: &Message, transaction: &Transaction) -> Result<(Vec<Decision>, Wish), Refusal> {
-        let (envelope, now) = (&transaction.envelope, transaction.at);
+        let (envelope, now) = (&transaction.envelope, self.clock.certain());
         if author == Author::Foreign {
             // Wishes count only from inside, and what is not ours is not ours to rewrite.
             return Ok((envelope.recipients.iter().cloned().map(Decision::untouched).collect(), Wish::default()));
@@ -150,7 +150,8 @@ impl Parts {
 
     /// Seals what the plan protects: the letters of each parcel, and the writes that make them live.
     fn seal(&self, plan: &Plan, message: &Message, transaction: &Transaction) -> Result<(Vec<Vec<Letter>>, Vec<Write>), Refusal> {
-        let now = transaction.at;
+        // What ends one day counts from the time that will end it.
+        let now = self.clock.certain();
         let mut letters = Vec::new();
         let mut go_live = Vec::new();
         for (parcel, verdict) in plan.protected(message, &transaction.envelope, now) {

@@ -43,6 +43,9 @@ enum Command {
     Queue(admin::queue::Verb),
     /// Have the running gateway read rules, policies, users and certificates again.
     Reload,
+    /// The machine's clock, when it has jumped.
+    #[command(subcommand)]
+    Clock(admin::running::Clock),
     /// People who may submit mail with a password.
     #[command(subcommand)]
     User(admin::user::Verb),
@@ -107,7 +110,8 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Explain(arguments) => admin::explain::run(arguments, path, clock.now(), out),
         Command::Recover(arguments) => admin::recover::run(arguments, path, out),
         Command::Queue(verb) => runtime.block_on(admin::queue::run(verb, path, out)),
-        Command::Reload => runtime.block_on(admin::queue::reload(path)),
+        Command::Reload => runtime.block_on(admin::running::reload(path)),
+        Command::Clock(verb) => runtime.block_on(admin::running::clock(*verb, path, out)),
         Command::User(verb) => admin::user::run(verb, path, out),
         Command::Config(Config::Describe) => Ok(out.write_all(config::describe().as_bytes())?),
         Command::ExtractWorker => Ok(()),

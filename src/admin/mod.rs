@@ -8,6 +8,7 @@ pub mod init;
 mod owner;
 pub mod queue;
 pub mod recover;
+pub mod running;
 pub mod serve;
 pub mod user;
 

@@ -1,11 +1,12 @@
-//! `waxseal queue list|show|retry|drop` and `waxseal reload`: asked of the running gateway.
+//! `waxseal queue list|show|retry|drop`: asked of the running gateway.
 
 use std::io::Write;
 use std::path::Path;
 
 use super::Failed;
+use super::running::{ask, unexpected};
 use crate::config::Configuration;
-use crate::gateway::control::{self, Answer, Entry, Request};
+use crate::gateway::control::{Answer, Entry, Request};
 
 /// What to do with the queue.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -34,19 +35,13 @@ pub async fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Resu
     let socket = Configuration::read(configuration)?.control_socket();
     match verb {
         Verb::List => list(&socket, out).await,
-        Verb::Show { id } => match ask(&socket, &Request::QueueShow { id: id.clone() }).await? {
-            Answer::Entries { entries } => entries.iter().try_for_each(|entry| show(entry, out)).map_err(Failed::from),
-            other @ (Answer::Done | Answer::NoSuchEntry | Answer::Trouble { .. }) => settled(other),
-        },
-        Verb::Retry { id } => settled(ask(&socket, &Request::QueueRetry { id: id.clone() }).await?),
-        Verb::Drop { id } => settled(ask(&socket, &Request::QueueDrop { id: id.clone() }).await?),
+        Verb::Show { id } => {
+            let entries = entries(&socket, Request::QueueShow { id: id.clone() }).await?;
+            Ok(entries.iter().try_for_each(|entry| show(entry, out))?)
+        }
+        Verb::Retry { id } => ask(&socket, &Request::QueueRetry { id: id.clone() }).await.map(drop),
+        Verb::Drop { id } => ask(&socket, &Request::QueueDrop { id: id.clone() }).await.map(drop),
     }
-}
-
-/// `waxseal reload`.
-pub async fn reload(configuration: &Path) -> Result<(), Failed> {
-    let socket = Configuration::read(configuration)?.control_socket();
-    settled(ask(&socket, &Request::Reload).await?)
 }
 
 async fn list(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
@@ -54,10 +49,7 @@ async fn list(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
     let mut total = 0;
     loop {
         let request = Request::QueueList { after: after.take(), limit: PAGE };
-        let entries = match ask(socket, &request).await? {
-            Answer::Entries { entries } => entries,
-            other @ (Answer::Done | Answer::NoSuchEntry | Answer::Trouble { .. }) => return settled(other),
-        };
+        let entries = entries(socket, request).await?;
         for entry in &entries {
             let last = entry.last.as_deref().unwrap_or("not tried yet");
             writeln!(out, "{}  {:>9}  {}  <{}> → {}  {last}", entry.id, entry.size, entry.arrived, entry.from, entry.to.join(", "))?;
@@ -72,6 +64,10 @@ async fn list(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
     Ok(())
 }
 
+async fn entries(socket: &Path, request: Request) -> Result<Vec<Entry>, Failed> {
+    if let Answer::Entries { entries } = ask(socket, &request).await? { Ok(entries) } else { Err(unexpected()) }
+}
+
 fn show(entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "id        {}\nfrom      <{}>", entry.id, entry.from)?;
     for to in &entry.to {
@@ -79,25 +75,6 @@ fn show(entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
     }
     writeln!(out, "size      {} octets\narrived   {}\nnext      {}", entry.size, entry.arrived, entry.next)?;
     writeln!(out, "attempts  {}\nlast      {}", entry.attempts, entry.last.as_deref().unwrap_or("–"))
-}
-
-async fn ask(socket: &Path, request: &Request) -> Result<Answer, Failed> {
-    control::ask(socket, request).await.map_err(|error| {
-        let help = if error.kind() == std::io::ErrorKind::PermissionDenied {
-            "the queue is for the user that the gateway runs as: sudo -u waxseal waxseal …"
-        } else {
-            "the running gateway is asked, and none answers: waxseal serve"
-        };
-        Failed(format!("{}: {error}\n    {help}", socket.display()))
-    })
-}
-
-fn settled(answer: Answer) -> Result<(), Failed> {
-    match answer {
-        Answer::Done | Answer::Entries { .. } => Ok(()),
-        Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry\n    `waxseal queue list` shows all"))),
-        Answer::Trouble { because } => Err(Failed(because)),
-    }
 }
 
 /// Entries asked for at once.

@@ -196,7 +196,7 @@ impl Channel {
     }
 
     fn now(&self) -> Timestamp {
-        self.parts.clock.now()
+        self.parts.clock.certain()
     }
 
     /// Reads a record, lets `decide` change it, writes it back; all over again when somebody else

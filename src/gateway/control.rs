@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::Gateway;
+use super::{Gateway, time};
 use crate::mail::ReversePath;
 use crate::queue::{Listed, QueueId};
 
@@ -41,6 +41,10 @@ pub enum Request {
     },
     /// Read rules, policies, users and certificates again.
     Reload,
+    /// What is thought of the machine's clock.
+    Clock,
+    /// The machine's clock is right.
+    ClockBelieve,
 }
 
 /// What is answered.
@@ -51,6 +55,15 @@ pub enum Answer {
     Entries {
         /// In order of arrival.
         entries: Vec<Entry>,
+    },
+    /// The machine's clock.
+    Clock {
+        /// What it shows.
+        now: String,
+        /// What links and visits end by.
+        certain: String,
+        /// What is wrong with it.
+        doubt: Option<String>,
     },
     /// It was done.
     Done,
@@ -156,9 +169,16 @@ impl Gateway {
             },
             Request::QueueRetry { id: text } => self.on_entry(&text, |id| self.queue.retry(id, self.clock.now())),
             Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.queue.drop_entry(id)),
+            Request::Clock => Ok(self.shown_clock()),
+            Request::ClockBelieve => self.believe_clock().map(|()| Answer::Done),
             Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), |()| Answer::Done),
         };
         done.unwrap_or_else(|fault| trouble(&fault.0))
+    }
+
+    fn shown_clock(&self) -> Answer {
+        let [now, certain] = [self.clock.now(), self.clock.certain()].map(|time| time.strftime(TIME).to_string());
+        Answer::Clock { now, certain, doubt: self.clock.doubt().as_ref().map(time::told) }
     }
 
     fn on_entry(&self, text: &str, act: impl Fn(QueueId) -> Result<bool, crate::store::Fault>) -> Result<Answer, crate::store::Fault> {

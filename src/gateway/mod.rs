@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::channel::{self, Channel};
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::config::Configuration;
 use crate::event::{self, Event};
 use crate::extract::Extractor;
@@ -30,6 +31,7 @@ pub mod control;
 mod failed;
 mod run;
 mod stores;
+mod time;
 mod watch;
 
 pub use failed::Failed;
@@ -52,7 +54,11 @@ pub struct Gateway {
 /// A clock that reads the machine's time.
 #[allow(clippy::disallowed_methods)]
 pub fn clock() -> Clock {
-    Clock::new(Timestamp::now)
+    Clock::reading(|| {
+        let since_boot = clock_gettime(ClockId::Boottime);
+        let nanoseconds = i32::try_from(since_boot.tv_nsec).unwrap_or_default();
+        Reading { wall: Timestamp::now(), uptime: SignedDuration::new(since_boot.tv_sec, nanoseconds) }
+    })
 }
 
 /// Reads everything that a configuration names, and changes nothing: all mistakes, or what is worth a remark.
@@ -93,6 +99,7 @@ impl Gateway {
         let users = users(&configuration)?;
         let notices = Arc::new(Notices::new(brand.clone(), admd.clone(), templates(&configuration).as_deref())?);
         let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
+        vault.latest()?.into_iter().for_each(|latest| clock.resume(latest));
         let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots.clone() };
         let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
         stores::reconcile(&stores.spool_slots, queue.slots_in_use());

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::clock::Moment;
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
 use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
 
@@ -226,12 +227,14 @@ impl Queue {
 
     /// Ends a lease: recipients that are done leave, those that are late get their next time, those
     /// that failed or whose time is over cause a DSN, all in one commit. Tells which links died with it;
-    /// each is owed until [`revoked`](Self::revoked) hears that it was taken back.
-    pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, now: Timestamp) -> Result<Vec<Revoke>, Fault> {
-        let settled = self.try_settle(lease.id, &outcomes, now);
+    /// each is owed until [`revoked`](Self::revoked) hears that it was taken back. While the clock is in doubt no
+    /// time is over.
+    pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, moment: impl Into<Moment>) -> Result<Vec<Revoke>, Fault> {
+        let moment = moment.into();
+        let settled = self.try_settle(lease.id, &outcomes, moment);
         if settled.is_err() {
             // The store has trouble: what is not written did not happen, so the entry is tried again.
-            lock(&self.index).postpone(lease.id, now.as_millisecond().saturating_add(AFTER_FAULT));
+            lock(&self.index).postpone(lease.id, moment.now.as_millisecond().saturating_add(AFTER_FAULT));
         }
         settled
     }

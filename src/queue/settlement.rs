@@ -6,6 +6,7 @@
 use super::entry::{Entry, Told};
 use super::index::Millis;
 use super::{Diagnostic, Fate, Options, Outcome, Reports};
+use crate::clock::{Certainty, Moment};
 use crate::mail::dsn::{self, Action};
 use crate::mail::{EnhancedStatus, Mailbox, Notify, Recipient};
 
@@ -20,10 +21,14 @@ pub(super) struct Settlement {
     pub failed: Vec<(Mailbox, EnhancedStatus)>,
 }
 
-/// Settles `entry` after an attempt that ended `now` with `outcomes`. A recipient without an outcome
-/// is late.
-pub(super) fn settle(entry: Entry, outcomes: &[Outcome], options: &Options, now: Millis) -> Settlement {
-    let mut ledger = Ledger { over: now >= entry.head.expires(options), late: is_late(&entry, options, now), ..Ledger::default() };
+/// Settles `entry` after an attempt that ended at `moment` with `outcomes`. A recipient without an outcome
+/// is late. While the clock is in doubt, it is neither too late nor late enough to be told.
+pub(super) fn settle(entry: Entry, outcomes: &[Outcome], options: &Options, moment: Moment) -> Settlement {
+    let now = moment.now.as_millisecond();
+    let mut ledger = match moment.certainty {
+        Certainty::Certain => Ledger { over: now >= entry.head.expires(options), late: is_late(&entry, options, now), ..Ledger::default() },
+        Certainty::InDoubt => Ledger::default(),
+    };
     for recipient in &entry.envelope.recipients {
         let outcome = outcomes.iter().find(|outcome| outcome.recipient == recipient.forward_path);
         ledger.enter(recipient, outcome.map(|outcome| &outcome.fate));
@@ -34,7 +39,7 @@ pub(super) fn settle(entry: Entry, outcomes: &[Outcome], options: &Options, now:
         let mut entry = entry;
         entry.envelope.recipients = open;
         entry.last = last.or(entry.last);
-        entry.head.next = next_attempt(&entry, options, now);
+        entry.head.next = next_attempt(&entry, options, moment);
         entry.attempts = entry.attempts.saturating_add(1);
         if late {
             entry.head.told = Told::Late;
@@ -120,11 +125,16 @@ fn line(recipient: &Recipient, action: Action, status: EnhancedStatus, why: Opti
 }
 
 /// By the schedule, but never past the end of the lifetime: the sender hears of it on time.
-fn next_attempt(entry: &Entry, options: &Options, now: Millis) -> Millis {
+fn next_attempt(entry: &Entry, options: &Options, moment: Moment) -> Millis {
+    let now = moment.now.as_millisecond();
     let step = usize::try_from(entry.attempts).unwrap_or(usize::MAX);
     let minutes = options.retry_minutes.get(step).or(options.retry_minutes.last()).copied().unwrap_or(RETRY_MINUTES);
     let wait = Millis::from(minutes.max(1)).saturating_mul(60_000);
-    now.saturating_add(wait).min(entry.head.expires(options))
+    let next = now.saturating_add(wait);
+    match moment.certainty {
+        Certainty::Certain => next.min(entry.head.expires(options)),
+        Certainty::InDoubt => next,
+    }
 }
 
 /// RFC 3463 §3.5.
@@ -138,8 +148,15 @@ const RETRY_MINUTES: u32 = 60;
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::super::entry::tests::{entry, mailbox};
     use super::*;
+
+    /// At a time that is believed.
+    fn settle(entry: Entry, outcomes: &[Outcome], options: &Options, now: Millis) -> Settlement {
+        super::settle(entry, outcomes, options, Timestamp::from_millisecond(now).unwrap().into())
+    }
 
     const HOUR: Millis = 3_600_000;
     const MINUTE: Millis = 60_000;
@@ -179,6 +196,23 @@ mod tests {
         assert!(last.remains.is_none());
         assert_eq!(last.failed, [(mailbox("b@example.net"), EXPIRED)]);
         assert_eq!((last.reports[0][0].action, last.reports[0][0].diagnostic.as_deref()), (Action::Failed, Some("full")));
+    }
+
+    #[test]
+    fn while_the_clock_is_in_doubt_nothing_is_over_and_the_schedule_goes_on() {
+        let options = Options { retry_minutes: vec![5], lifetime_hours: 5, delay_notice_hours: 1 };
+        let now = Timestamp::from_millisecond(700 * HOUR).unwrap();
+        let late = [outcome("b@example.net", Fate::Deferred(why(4)))];
+        for (certainty, open) in [(Certainty::InDoubt, true), (Certainty::Certain, false)] {
+            let settled = super::settle(entry(vec![to("b@example.net", None)]), &late, &options, Moment { now, certainty });
+            assert_eq!((settled.remains.is_some(), settled.reports.is_empty()), (open, open), "{certainty:?}");
+            if let Some(remains) = settled.remains {
+                assert_eq!(remains.head.next, 700 * HOUR + 5 * MINUTE);
+            }
+        }
+        let failed = [outcome("b@example.net", Fate::Failed(why(5)))];
+        let moment = Moment { now, certainty: Certainty::InDoubt };
+        assert_eq!(super::settle(entry(vec![to("b@example.net", None)]), &failed, &options, moment).failed.len(), 1);
     }
 
     #[test]

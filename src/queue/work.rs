@@ -7,6 +7,7 @@ use super::index::{Millis, Place};
 use super::settlement::{self, Settlement};
 use super::spool::{FreshSlot, Spooled, lock};
 use super::{Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
+use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
 use crate::mail::{Envelope, Utf8};
@@ -29,13 +30,14 @@ pub(super) struct Stored {
 
 impl Queue {
     /// One try at settling by what is stored now, again if that changes meanwhile.
-    pub(super) fn try_settle(&self, id: QueueId, outcomes: &[Outcome], now: Timestamp) -> Result<Vec<Revoke>, Fault> {
+    pub(super) fn try_settle(&self, id: QueueId, outcomes: &[Outcome], moment: Moment) -> Result<Vec<Revoke>, Fault> {
+        let now = moment.now;
         loop {
             let Some(stored) = self.read(id)? else {
                 lock(&self.index).remove(id);
                 return Ok(vec![]);
             };
-            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, now.as_millisecond());
+            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, moment);
             let revokes = revoke::of((id, &stored.entry), &settlement);
             let mut changes = self.changes(&stored, &settlement)?;
             for revoke in &revokes {

@@ -32,6 +32,12 @@ impl HighWater {
         self.at(records, Timestamp::UNIX_EPOCH)
     }
 
+    /// Goes back, or ahead, to what an operator says.
+    pub(super) fn set(&self, records: &SealedRecords, now: Timestamp) -> Result<(), Fault> {
+        self.0.store(now.as_second(), Ordering::Release);
+        self.keep(records)
+    }
+
     /// Puts it with the records.
     pub(super) fn keep(&self, records: &SealedRecords) -> Result<(), Fault> {
         let write = record::write(records, KEY.to_vec(), &self.latest(records)?.as_second())?;

@@ -39,6 +39,19 @@ impl Vault {
         Ok(swept)
     }
 
+    /// The latest time that was ever seen, here or by an earlier run; `None` in a new vault.
+    pub fn latest(&self) -> Result<Option<Timestamp>, Fault> {
+        let latest = self.time.latest(&self.records)?;
+        Ok((latest > Timestamp::UNIX_EPOCH).then_some(latest))
+    }
+
+    /// Takes `now` for the time, even if later ones were seen. What was over by then is swept first, so
+    /// that nothing comes back.
+    pub fn believe(&self, now: Timestamp) -> Result<(), Fault> {
+        while self.sweep(self.time.latest(&self.records)?)?.expired > 0 {}
+        self.time.set(&self.records, now)
+    }
+
     /// Every slot that a parcel names, for [`FileSlots::retain`](crate::store::slots::FileSlots::retain)
     /// after a crash, before anything is sealed. It reads every parcel, so it is for a small vault or
     /// an operator with time: what a crash loses is 8 KiB at most.

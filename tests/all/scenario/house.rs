@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use waxseal::admin::init;
-use waxseal::clock::Clock;
+use waxseal::clock::{Clock, Reading};
 use waxseal::config::Configuration;
 use waxseal::gateway::Gateway;
 
@@ -22,6 +22,7 @@ pub struct House {
     pub smtp: u16,
     pub web: u16,
     hands: Arc<AtomicI64>,
+    jumps: Arc<AtomicI64>,
     running: Option<Running>,
 }
 
@@ -55,7 +56,7 @@ impl House {
             yes: true,
         };
         init::run(&arguments, &mut std::io::sink()).unwrap();
-        let mut house = Self { directory, sink, smtp, web, hands: Arc::new(AtomicI64::new(0)), running: None };
+        let mut house = Self { directory, sink, smtp, web, hands: Arc::default(), jumps: Arc::default(), running: None };
         house.start();
         house
     }
@@ -68,9 +69,13 @@ impl House {
     pub fn start(&mut self) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let configuration = Configuration::read(&self.path("waxseal.toml")).unwrap();
-        let hands = self.hands.clone();
+        let (hands, jumps) = (self.hands.clone(), self.jumps.clone());
         #[allow(clippy::disallowed_methods)]
-        let clock = Clock::new(move || Timestamp::now() + SignedDuration::from_secs(hands.load(Ordering::Relaxed)));
+        let clock = Clock::reading(move || {
+            let passed = Timestamp::now() + SignedDuration::from_secs(hands.load(Ordering::Relaxed));
+            let wall = passed + SignedDuration::from_secs(jumps.load(Ordering::Relaxed));
+            Reading { wall, uptime: passed.duration_since(Timestamp::UNIX_EPOCH) }
+        });
         let _inside = runtime.enter();
         let ready = Gateway::open(configuration, clock).unwrap().bind().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -97,7 +102,12 @@ impl House {
         }
     }
 
-    /// Moves the gateway's clock.
+    /// Sets the machine's clock wrong, or right again: no time passes.
+    pub fn jump_clock(&self, hours: i64) {
+        self.jumps.fetch_add(hours * 3600, Ordering::Relaxed);
+    }
+
+    /// Lets time pass.
     pub fn turn_clock(&self, hours: i64) {
         self.hands.fetch_add(hours * 3600, Ordering::Relaxed);
     }

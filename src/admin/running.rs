@@ -1,0 +1,62 @@
+//! What is asked of the running gateway, through its control socket.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::Failed;
+use crate::config::Configuration;
+use crate::gateway::control::{self, Answer, Request};
+
+/// `waxseal reload`.
+pub async fn reload(configuration: &Path) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    ask(&socket, &Request::Reload).await.map(drop)
+}
+
+/// What to do about the clock.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub enum Clock {
+    /// What the gateway thinks of the machine's clock.
+    Show,
+    /// The machine's clock is right, whatever it showed before. Links that are over by then end now, and for good.
+    Believe,
+}
+
+/// `waxseal clock`.
+pub async fn clock(verb: Clock, configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    let request = match verb {
+        Clock::Show => Request::Clock,
+        Clock::Believe => Request::ClockBelieve,
+    };
+    match (verb, ask(&socket, &request).await?) {
+        (Clock::Believe, Answer::Done) => Ok(()),
+        (Clock::Show, Answer::Clock { now, certain, doubt }) => {
+            writeln!(out, "clock    {now}\ncertain  {certain}")?;
+            Ok(writeln!(out, "{}", doubt.as_deref().unwrap_or("the clock is believed"))?)
+        }
+        (Clock::Show | Clock::Believe, _) => Err(unexpected()),
+    }
+}
+
+/// Asks the running gateway; what it could not do is an error.
+pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Failed> {
+    let answer = control::ask(socket, request).await.map_err(|error| {
+        let help = if error.kind() == std::io::ErrorKind::PermissionDenied {
+            "this is for the user that the gateway runs as: sudo -u waxseal waxseal …"
+        } else {
+            "the running gateway is asked, and none answers: waxseal serve"
+        };
+        Failed(format!("{}: {error}\n    {help}", socket.display()))
+    })?;
+    match answer {
+        Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry\n    `waxseal queue list` shows all"))),
+        Answer::Trouble { because } => Err(Failed(because)),
+        shown @ (Answer::Done | Answer::Entries { .. } | Answer::Clock { .. }) => Ok(shown),
+    }
+}
+
+/// The running gateway answered something else than was asked.
+pub(super) fn unexpected() -> Failed {
+    Failed(String::from("the running gateway does not understand this command\n    it runs an older version: restart it"))
+}
