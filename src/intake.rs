@@ -1,9 +1,9 @@
-//! One message's way in: inspect, decide, plan, seal, rewrite, commit. Nothing else in the gateway
-//! makes a [`Receipt`] for mail from outside, and nothing here makes one before the mail is safe.
+//! One message's way in: inspect, decide, plan, seal, rewrite; then the relay takes it on, with the next hop's
+//! word or a commit in the queue. Nothing else in the gateway asks for a [`Receipt`] for mail from outside.
 //!
-//! The vault comes before the queue: after a crash in between, a parcel without its mail is swept; a
+//! The vault comes before the mail: after a crash in between, a parcel without its mail is swept; a
 //! mail without its parcel would be a dead link. The parcel goes live in the very commit that takes
-//! the mail on.
+//! the mail on, or before the next hop may have it.
 //!
 //! Any fault on the way refuses the message (451) and leaves it with the client; no error, panic or
 //! ambiguity lets a message out less protected than policy says.
@@ -22,7 +22,8 @@ use crate::extract::Extractor;
 use crate::mail::{Admd, EnhancedStatus, Mailbox, Message, decode, trace};
 use crate::notice::{About, Notices};
 use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish};
-use crate::queue::{Queue, QueueId};
+use crate::queue::QueueId;
+use crate::relay::{Made, Relay};
 use crate::smtp::{self, ForeignFrom, Receipt, Refusal, Transaction};
 use crate::store::{Fault, Write};
 use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
@@ -41,8 +42,8 @@ pub struct Parts {
     pub extractor: Extractor,
     /// Parcels.
     pub vault: Arc<Vault>,
-    /// Responsibility.
-    pub queue: Arc<Queue>,
+    /// Who takes responsibility.
+    pub relay: Arc<Relay>,
     /// Our own words.
     pub notices: Arc<Notices>,
     /// DKIM keys.
@@ -53,8 +54,6 @@ pub struct Parts {
     pub loop_key: Key,
     /// Where to look for free room, and how many octets of it must stay.
     pub room: (PathBuf, u64),
-    /// Tells the relay that mail is due.
-    pub wake: Arc<dyn Fn() + Send + Sync>,
     /// The time.
     pub clock: Clock,
 }
@@ -75,19 +74,7 @@ impl Intake {
 
 impl smtp::Intake for Intake {
     async fn accept(&self, transaction: Transaction) -> Result<Receipt, Refusal> {
-        // The threads that may block are for relay and pages too: messages that take long must not have all of them.
-        let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await else {
-            report(&Refusal::Full);
-            return Err(Refusal::Full);
-        };
-        let parts = Arc::clone(&self.parts);
-        // Inspection and sealing are work for a core, not for the threads that serve sockets.
-        let settled = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            parts.accept(&transaction)
-        })
-        .await;
-        let result = settled.unwrap_or_else(|_| Err(Refusal::Unavailable(Fault(String::from("a step of intake panicked")))));
+        let result = self.settle(transaction).await;
         if let Err(refusal) = &result {
             report(refusal);
         }
@@ -102,8 +89,35 @@ impl smtp::Intake for Intake {
     }
 }
 
+impl Intake {
+    async fn settle(&self, transaction: Transaction) -> Result<Receipt, Refusal> {
+        // The memory permit of the message stays with it until it is settled.
+        let (transaction, made, secured) = self.make(transaction).await?;
+        let id = made.id.clone();
+        let receipt = self.parts.relay.take_on(made).await?;
+        accepted((&id, &receipt), &transaction, secured);
+        Ok(receipt)
+    }
+
+    /// Inspection and sealing are work for a core, not for the threads that serve sockets.
+    async fn make(&self, transaction: Transaction) -> Result<(Transaction, Made, usize), Refusal> {
+        // The threads that may block are for relay and pages too: messages that take long must not have all of them.
+        let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await else {
+            return Err(Refusal::Full);
+        };
+        let parts = Arc::clone(&self.parts);
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let (made, secured) = parts.make(&transaction)?;
+            Ok((transaction, made, secured))
+        });
+        made.await.unwrap_or_else(|_| Err(Refusal::Unavailable(Fault(String::from("a step of intake panicked")))))
+    }
+}
+
 impl Parts {
-    fn accept(&self, transaction: &Transaction) -> Result<Receipt, Refusal> {
+    /// What leaves, and how many of its recipients get a link.
+    fn make(&self, transaction: &Transaction) -> Result<(Made, usize), Refusal> {
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
         self.refuse_loops(&message)?;
@@ -112,12 +126,9 @@ impl Parts {
         let plan = Plan::new(decisions);
         let (letters, go_live) = self.seal(&plan, &message, transaction)?;
         let secured = letters.iter().map(Vec::len).sum();
-        let trace = self.trace();
-        let entries = plan.rewrite(envelope, &message, letters, &self.frame(&trace, transaction, &wish))?;
-        let committed = self.queue.commit(entries, go_live, self.clock.now())?;
-        (self.wake)();
-        accepted((&trace, committed.ids()), transaction, secured);
-        Ok(Receipt::Queued(committed))
+        let id = self.trace();
+        let entries = plan.rewrite(envelope, &message, letters, &self.frame(&id, transaction, &wish))?;
+        Ok((Made { entries, go_live, id }, secured))
     }
 
     /// Mail that came through here before is in a loop: our id and proof stand in its trace.
@@ -321,8 +332,11 @@ fn reason(decision: &Decision) -> String {
         .unwrap_or_else(|| String::from("policy forbids this message"))
 }
 
-fn accepted((trace, entries): (&str, &[QueueId]), transaction: &Transaction, secured: usize) {
-    let entries = entries.iter().map(QueueId::to_string).collect::<Vec<_>>().join(",");
+fn accepted((trace, receipt): (&str, &Receipt), transaction: &Transaction, secured: usize) {
+    let entries = match receipt {
+        Receipt::Queued(committed) => committed.ids().iter().map(QueueId::to_string).collect::<Vec<_>>().join(","),
+        Receipt::Relayed(_) => String::new(),
+    };
     let size = u64::try_from(transaction.message.bytes.len()).unwrap_or(u64::MAX);
     event::emit(&Event::Accepted { trace, entries: &entries, size, recipients: transaction.envelope.recipients.len(), secured });
 }
@@ -333,6 +347,7 @@ fn report(refusal: &Refusal) {
         Refusal::Forbidden { .. } => event::emit(&Event::Refused { status: "5.7.1", because: "policy" }),
         Refusal::Malformed { status, because } => event::emit(&Event::Refused { status: &status.to_string(), because }),
         Refusal::Unavailable(fault) => event::emit(&Event::Trouble { place: "intake", fault: &fault.0 }),
+        Refusal::ByNextHop(said) => event::emit(&Event::Refused { status: &said.status.to_string(), because: &said.words }),
         Refusal::Full => event::emit(&Event::Refused { status: "4.3.1", because: "no room" }),
     }
 }

@@ -127,13 +127,12 @@ impl Gateway {
             policies: policies.clone(),
             extractor: Extractor::new(std::env::current_exe()?, WORKERS),
             vault: vault.clone(),
-            queue: queue.clone(),
+            relay: relay.clone(),
             notices,
             signers: Signers::load(&configuration.path(&configuration.store.dkim))?,
             foreign_from: configuration.smtp.foreign_from,
             loop_key: stores.records.ring().root("loop"),
             room: (configuration.path(&configuration.store.directory), configuration.store.reserve),
-            wake: waker(&relay),
             clock: clock.clone(),
         });
         Ok(Self { configuration, clock, queue, vault, relay, channel, policies, certificates, users, intake })

@@ -42,6 +42,12 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// The same without SMTPUTF8 where nothing needs it: a next hop without it must not refuse what it can take.
+    pub fn fitted(self, message: &[Bytes]) -> Self {
+        let utf8 = if self.needs_utf8(message) { Utf8::Yes } else { Utf8::No };
+        Self { utf8, ..self }
+    }
+
     /// Whether the message cannot be sent without SMTPUTF8: many clients ask for it always. RFC 6531 §3.4.
     pub fn needs_utf8(&self, message: &[Bytes]) -> bool {
         let sender = self.reverse_path.mailbox().is_some_and(Mailbox::needs_utf8);

@@ -26,6 +26,7 @@ use entry::{Entry, Head};
 use index::{Index, Millis, Place};
 pub use revoke::Revoke;
 use spool::{Spool, Spooled, fault, lock, trouble};
+use work::Prepared;
 
 /// Ours: 64 random bits, printed as 13 characters of base32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -46,6 +47,18 @@ pub struct NewEntry {
     pub body: Vec<Bytes>,
     /// What the octets carry beside themselves.
     pub carries: Carries,
+}
+
+impl NewEntry {
+    /// Octets in all.
+    pub fn size(&self) -> u64 {
+        self.body.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// With nothing in its envelope that the message does not need.
+    pub fn fitted(self) -> Self {
+        Self { envelope: self.envelope.fitted(&self.body), ..self }
+    }
 }
 
 /// Whether a message opens something.
@@ -191,7 +204,20 @@ impl Queue {
     pub fn commit(&self, entries: Vec<NewEntry>, also: Vec<Write>, now: Timestamp) -> Result<Committed, Fault> {
         // Bodies before entries: after a crash in between, octets without an entry are swept; an
         // entry without its octets is lost mail.
-        let mut batch = self.prepare(entries, now)?;
+        let batch = self.prepare(entries, now)?;
+        self.take_on(batch, also)
+    }
+
+    /// As [`commit`](Self::commit), for an entry that is in the hands of an attempt already: nobody else gets it
+    /// before that has settled it or its lease has run out.
+    pub fn commit_leased(&self, entry: NewEntry, now: Timestamp) -> Result<(Committed, Lease), Fault> {
+        let (envelope, size) = (entry.envelope.clone(), entry.size());
+        let prepared = self.prepare(vec![entry], now)?.pop().ok_or_else(|| Fault("an entry was prepared to nothing".into()))?;
+        let (prepared, lease) = prepared.leased(envelope, size);
+        Ok((self.take_on(vec![prepared], vec![])?, lease))
+    }
+
+    fn take_on(&self, mut batch: Vec<Prepared>, also: Vec<Write>) -> Result<Committed, Fault> {
         match self.write(vec![], &mut batch, also) {
             Ok(()) => Ok(Committed { ids: self.admit(batch) }),
             Err(Conflict::Check) => {

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 
 use super::entry::{Entry, Head};
-use super::index::{Millis, Place};
+use super::index::{Millis, Place, Turn};
 use super::settlement::{self, Settlement};
 use super::spool::{FreshSlot, Spooled, lock};
-use super::{Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
+use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
 use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
-use crate::mail::{Envelope, Utf8};
+use crate::mail::Envelope;
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
 
 /// A new entry whose octets are sealed: all that is missing is the commit.
@@ -19,6 +19,15 @@ pub(super) struct Prepared {
     spooled: Spooled,
     place: Place,
     writes: Vec<Write>,
+}
+
+impl Prepared {
+    /// The same in the hands of the attempt that it comes from.
+    pub fn leased(self, envelope: Envelope, size: u64) -> (Self, Lease) {
+        let lease = Lease { id: self.id, envelope, size, attempts: 0, spooled: self.spooled.clone() };
+        let turn = Turn::Leased(self.place.arrived.saturating_add(LEASE));
+        (Self { place: Place { turn, ..self.place }, ..self }, lease)
+    }
 }
 
 /// An entry as it was read, and which writing of it that was.
@@ -118,12 +127,9 @@ impl Queue {
     }
 
     fn seal(&self, new: NewEntry, slot: &FreshSlot, now: Timestamp) -> Result<Prepared, Fault> {
-        let NewEntry { envelope, body, carries } = new;
-        // A next hop without SMTPUTF8 must not refuse what does not need it.
-        let utf8 = if envelope.needs_utf8(&body) { Utf8::Yes } else { Utf8::No };
-        let envelope = Envelope { utf8, ..envelope };
+        let size = new.size();
+        let NewEntry { envelope, body, carries } = new.fitted();
         let id = QueueId(u64::from_be_bytes(random::array()));
-        let size = body.iter().map(|piece| piece.len() as u64).sum();
         let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;
         let head = Head::new(now.as_millisecond());
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };

@@ -1,13 +1,15 @@
 //! One attempt: a message, whoever holds it, to the next hop. What comes back is an outcome for each
 //! recipient, always.
 //!
-//! It does not know the queue's entries, so a message that is not committed anywhere can be attempted too.
+//! It has two halves, as the transaction has: [`poise`] does everything but the dot, and nothing is handed
+//! over if it fails or is dropped; [`Poised::finish`] says the dot. It does not know the queue's entries, so a
+//! message that is not committed anywhere can be attempted too.
 //! A loss after the dot is *deferred*: the message may then arrive twice, but it is never lost
 //! (RFC 1047).
 
 use crate::mail::{EnhancedStatus, Envelope};
 use crate::queue::{Diagnostic, Fate, Outcome, Reports};
-use crate::smtp::client::{Answer, Body, Said, Stage, Trouble};
+use crate::smtp::client::{Answer, Body, Pending, Said, Stage, Trouble};
 
 use super::hop::{NextHop, Pooled};
 
@@ -21,13 +23,63 @@ pub(super) struct Load<'a> {
     pub body: &'a (dyn Fn() -> Body + Send + Sync),
 }
 
+/// A message that the next hop has all but the dot of.
+pub(super) struct Poised {
+    pooled: Pooled,
+    pending: Pending,
+}
+
+/// What the next hop said to each recipient, in their order.
+pub(super) struct Heard {
+    pub answers: Vec<Answer>,
+    pub reports: Reports,
+}
+
 /// Hands the message over, or says for each recipient why not.
 pub(super) async fn attempt(hop: &NextHop, load: &Load<'_>) -> Vec<Outcome> {
-    let handed_over = tokio::time::timeout(ATTEMPT_MAX, hand_over(hop, load));
+    let handed_over = tokio::time::timeout(ATTEMPT_MAX, async { poise(hop, load).await?.finish(hop).await });
     match handed_over.await {
-        Ok(Ok(outcomes)) => outcomes,
-        Ok(Err(Trouble { said, .. })) => deferred(load.envelope, &said, &hop.name),
+        Ok(heard) => outcomes(load.envelope, heard, hop),
         Err(_) => deferred(load.envelope, &Said { code: None, status: TOO_SLOW, words: "the attempt took too long".into() }, &hop.name),
+    }
+}
+
+/// Everything up to the dot, on a connection that is there or a new one.
+pub(super) async fn poise(hop: &NextHop, load: &Load<'_>) -> Result<Poised, Trouble> {
+    if let Some(pooled) = hop.pooled() {
+        match begin(pooled, load).await {
+            // The next hop may have closed it meanwhile. Nothing was handed over, so once more is safe.
+            Err(Trouble { stage: Stage::BeforeDot, .. }) => {}
+            poised => return poised,
+        }
+    }
+    begin(hop.connect().await?, load).await
+}
+
+async fn begin(mut pooled: Pooled, load: &Load<'_>) -> Result<Poised, Trouble> {
+    let pending = pooled.connection.begin(load.envelope, (load.body)(), load.size).await?;
+    Ok(Poised { pooled, pending })
+}
+
+impl Poised {
+    /// The dot, and what was said to it.
+    pub async fn finish(self, hop: &NextHop) -> Result<Heard, Trouble> {
+        let Self { mut pooled, pending } = self;
+        let answers = pooled.connection.finish(pending).await?;
+        let reports = if pooled.connection.carries_dsn() { Reports::Onward } else { Reports::None };
+        hop.keep(pooled);
+        Ok(Heard { answers, reports })
+    }
+}
+
+/// What became of each recipient.
+pub(super) fn outcomes(envelope: &Envelope, heard: Result<Heard, Trouble>, hop: &NextHop) -> Vec<Outcome> {
+    match heard {
+        Ok(Heard { answers, reports }) => {
+            let recipients = envelope.recipients.iter().map(|recipient| recipient.forward_path.clone());
+            recipients.zip(answers).map(|(recipient, answer)| Outcome { recipient, fate: fate(answer, reports, &hop.name) }).collect()
+        }
+        Err(Trouble { said, .. }) => deferred(envelope, &said, &hop.name),
     }
 }
 
@@ -37,26 +89,6 @@ pub(super) fn deferred(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outco
     let late =
         |recipient: &crate::mail::Recipient| Outcome { recipient: recipient.forward_path.clone(), fate: Fate::Deferred(why.clone()) };
     envelope.recipients.iter().map(late).collect()
-}
-
-async fn hand_over(hop: &NextHop, load: &Load<'_>) -> Result<Vec<Outcome>, Trouble> {
-    if let Some(pooled) = hop.pooled() {
-        match over(hop, pooled, load).await {
-            // The next hop may have closed it meanwhile. Nothing was handed over, so once more is safe.
-            Err(Trouble { stage: Stage::BeforeDot, .. }) => {}
-            settled => return settled,
-        }
-    }
-    let fresh = hop.connect().await?;
-    over(hop, fresh, load).await
-}
-
-async fn over(hop: &NextHop, mut pooled: Pooled, load: &Load<'_>) -> Result<Vec<Outcome>, Trouble> {
-    let answers = pooled.connection.send(load.envelope, (load.body)(), load.size).await?;
-    let reports = if pooled.connection.carries_dsn() { Reports::Onward } else { Reports::None };
-    hop.keep(pooled);
-    let recipients = load.envelope.recipients.iter().map(|recipient| recipient.forward_path.clone());
-    Ok(recipients.zip(answers).map(|(recipient, answer)| Outcome { recipient, fate: fate(answer, reports, &hop.name) }).collect())
 }
 
 fn fate(answer: Answer, reports: Reports, hop: &str) -> Fate {

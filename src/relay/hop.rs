@@ -2,9 +2,10 @@
 //! connections to it that can be used again.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 
 use super::{Options, Tls};
 use crate::clock::Clock;
@@ -20,6 +21,8 @@ pub(super) struct NextHop {
     pub name: String,
     /// Connections at once.
     pub connections: usize,
+    /// One for each of them: whoever wants to hand something over takes its turn here.
+    pub seats: Arc<Semaphore>,
     hop: Hop,
     hello: Domain,
     security: Security,
@@ -58,6 +61,7 @@ impl NextHop {
         Ok(Self {
             name: options.next_hop.clone(),
             connections: options.connections.max(1),
+            seats: Arc::new(Semaphore::new(options.connections.max(1))),
             hop: parse(&options.next_hop)?,
             hello,
             security: security(options)?,
@@ -171,7 +175,7 @@ fn security(options: &Options) -> Result<Security, Mistake> {
     })
 }
 
-fn unchecked() -> Result<std::sync::Arc<rustls::ClientConfig>, Mistake> {
+fn unchecked() -> Result<Arc<rustls::ClientConfig>, Mistake> {
     tls::client_any().map_err(|error| mistake(format!("relay.tls: TLS cannot be set up: {error}")))
 }
 

@@ -1,11 +1,12 @@
-//! One entry's way out: route, attempt. An attempt leases, speaks to the next hop, settles.
+//! One entry's way out: offer, attempt. What intake made of a message is offered to the next hop while its client
+//! waits ([`Relay::take_on`]); what the queue holds is leased, attempted, settled.
 
 use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::clock::{Certainty, Clock};
@@ -19,9 +20,11 @@ use crate::vault::{ParcelId, Vault};
 
 mod attempt;
 mod hop;
+mod offer;
 
 use attempt::{Load, attempt, deferred};
 use hop::{NextHop, State};
+pub use offer::Made;
 
 crate::options! {
     /// Where mail goes next.
@@ -70,7 +73,13 @@ pub struct Relay {
     hop: NextHop,
     clock: Clock,
     woken: Notify,
+    /// Attempts that began while a client waited and are an entry's now.
+    late: mpsc::UnboundedSender<Late>,
+    taken_over: Mutex<Option<mpsc::UnboundedReceiver<Late>>>,
 }
+
+/// The rest of an attempt.
+type Late = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is wrong with the options and the files that they name, without a connection.
 pub fn check(options: &Options) -> Vec<Mistake> {
@@ -82,7 +91,8 @@ impl Relay {
     pub fn new(stations: Stations, admd: &Admd, options: &Options, clock: Clock) -> Result<Self, Mistake> {
         let Stations { queue, vault } = stations;
         let hop = NextHop::new(admd.hostname.clone(), options, clock.clone())?;
-        Ok(Self { queue, vault, hop, clock, woken: Notify::new() })
+        let (late, taken_over) = mpsc::unbounded_channel();
+        Ok(Self { queue, vault, hop, clock, woken: Notify::new(), late, taken_over: Mutex::new(Some(taken_over)) })
     }
 
     /// Wakes the runner: something new is due.
@@ -96,6 +106,7 @@ impl Relay {
         let mut upkeep = JoinSet::new();
         upkeep.spawn(self.clone().keep_tidy());
         let mut attempts = JoinSet::new();
+        let mut late = self.taken_over.lock().unwrap_or_else(PoisonError::into_inner).take();
         loop {
             self.start(&mut attempts).await;
             let pause = tokio::time::sleep(self.pause(attempts.len()));
@@ -103,6 +114,7 @@ impl Relay {
                 biased;
                 () = &mut stop => break,
                 Some(ended) = attempts.join_next() => report_panic(&ended),
+                Some(rest) = next(&mut late) => drop(attempts.spawn(rest)),
                 () = self.woken.notified() => {}
                 () = pause => {}
             }
@@ -114,7 +126,7 @@ impl Relay {
     /// Starts an attempt for each entry that is due, as far as the next hop has room.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
         let room = match self.hop.state() {
-            State::Up => self.hop.connections.saturating_sub(attempts.len()),
+            State::Up => self.room(attempts.len()),
             State::Down { until, .. } if attempts.is_empty() && until <= self.clock.now() => PROBES,
             // While nothing is over, nobody has to hear of it.
             State::Down { .. } if self.clock.doubt().is_some() => return,
@@ -131,8 +143,16 @@ impl Relay {
         }
     }
 
+    /// How many more may be attempted while so many are. Some always stand in line, so that mail which is
+    /// offered at every moment does not keep the queue out.
+    fn room(&self, running: usize) -> usize {
+        let free = self.hop.seats.available_permits().min(self.hop.connections.saturating_sub(running));
+        free.max((self.hop.connections / IN_LINE).max(1).saturating_sub(running))
+    }
+
     /// One entry's way: attempt, settle, take back what died.
     async fn carry(self: Arc<Self>, lease: Lease) {
+        let Ok(_seat) = Arc::clone(&self.hop.seats).acquire_owned().await else { return };
         let load = Load { envelope: &lease.envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
         let outcomes = attempt(&self.hop, &load).await;
         self.settle(lease, outcomes).await;
@@ -233,6 +253,11 @@ impl Relay {
     }
 }
 
+/// The next attempt that became an entry's; never, where somebody else takes them.
+async fn next(late: &mut Option<mpsc::UnboundedReceiver<Late>>) -> Option<Late> {
+    late.as_mut()?.recv().await
+}
+
 /// Which entries are wanted.
 #[derive(Clone, Copy)]
 enum Which {
@@ -277,6 +302,8 @@ fn trouble(fault: &Fault) {
 
 /// A next hop that was away is asked by so many attempts whether it is back.
 const PROBES: usize = 1;
+/// One of so many connections has somebody of the queue in line for it.
+const IN_LINE: usize = 4;
 /// Entries settled unattempted in one go.
 const OVERDUE_BATCH: usize = 64;
 /// Against a busy loop when the store has trouble.

@@ -93,6 +93,8 @@ pub enum Refusal {
     },
     /// Our own trouble: the same message may pass later.
     Unavailable(crate::store::Fault),
+    /// The next hop said 5yz to all of it, while the client waited. Its words are passed on.
+    ByNextHop(client::Said),
     /// No room now: 452.
     Full,
 }
