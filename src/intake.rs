@@ -27,7 +27,7 @@ use crate::relay::{Made, Relay};
 use crate::smtp::{self, ForeignFrom, Receipt, Refusal, Transaction};
 use crate::store::{Fault, Write};
 use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
-use crate::vault::{Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
+use crate::vault::{Factor, Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
 use crate::words::Brand;
 
 /// What a message meets on its way in.
@@ -295,8 +295,13 @@ struct Head {
 
 impl Head {
     fn of(parcel: &NewParcel<'_>, verdict: &Verdict) -> Self {
+        let kind = match (parcel.kind, parcel.access.factor) {
+            // Its page asks for an address.
+            (Kind::PublicFiles, Factor::Password) => Kind::SecureFiles,
+            (kind, _) => kind,
+        };
         Self {
-            kind: parcel.kind,
+            kind,
             sender: parcel.sender_name.clone().unwrap_or_else(|| parcel.sender.to_string()),
             subject: (verdict.subject == Shown::Kept).then(|| parcel.subject.clone()),
             file_names: verdict.file_names == Shown::Kept,

@@ -34,7 +34,7 @@ pub struct Notices {
 /// What a link block or notice tells.
 #[derive(Debug)]
 pub struct About<'a> {
-    /// What the link stands for.
+    /// What the link stands for; files that ask who comes are no public ones.
     pub kind: Kind,
     /// Whose link, until when.
     pub link: &'a Link,
@@ -64,7 +64,7 @@ impl Notices {
         is_link_base(&brand.base_url)?;
         let notices = Self { templates: Templates::load(overrides)?, brand, admd };
         let file = context! { name => "a", number => 1, size => notices.in_each(|language| size(language, 1)) };
-        let sample = context! { subject => "a", files => vec![file], ..notices.frame(notices.brand.language, "a", (PROBE, PROBE_TIME)) };
+        let sample = context! { genuine => "mail-genuine", subject => "a", files => vec![file], ..notices.frame(notices.brand.language, "a", (PROBE, PROBE_TIME)) };
         notices.templates.prove(&context! { password => PROBE, title => "a", ..sample }, PROBE)?;
         Ok(notices)
     }
@@ -115,7 +115,12 @@ impl Notices {
         let secret = about.link.secret.encode();
         let link = Secret::new(format!("{}/m/{}", self.brand.base_url, secret.expose()));
         let files: Vec<Value> = about.files.iter().zip(1..).map(|(&(name, octets), number)| self.file(name, octets, number)).collect();
+        let genuine = match about.kind {
+            Kind::PublicFiles => "mail-genuine-public",
+            Kind::SecureFiles | Kind::SecureMessage => "mail-genuine",
+        };
         let values = context! {
+            genuine,
             title => say(language, key, &[("sender", &inert(about.sender))]),
             subject => about.subject.map(inert).filter(|subject| !subject.is_empty()),
             files => files,
