@@ -101,18 +101,23 @@ impl Speech {
     }
 }
 
-/// Who the client is: the peer, or what a proxy of ours says. Read from the right, since only what
-/// our own proxies added can be believed.
+/// Who the client is.
 pub fn client(parts: &Parts, options: &Options) -> Client {
+    Client::from(address(parts, options))
+}
+
+/// Where the client is: the peer, or what a proxy of ours says. Read from the right, since only what
+/// our own proxies added can be believed.
+pub fn address(parts: &Parts, options: &Options) -> IpAddr {
     let unspecified = IpAddr::from([0, 0, 0, 0]);
     let peer = parts.extensions.get::<Peer>().map_or(unspecified, |peer| peer.0.ip().to_canonical());
     let is_proxy = |address: &IpAddr| options.proxies.iter().any(|network| network.contains(address));
     if !is_proxy(&peer) {
-        return Client::from(peer);
+        return peer;
     }
     let fields: Vec<&str> = parts.headers.get_all("x-forwarded-for").iter().filter_map(|field| field.to_str().ok()).collect();
     let forwarded = fields.iter().rev().flat_map(|field| field.rsplit(',')).map_while(|text| text.trim().parse::<IpAddr>().ok());
-    Client::from(forwarded.map(|address| address.to_canonical()).find(|address| !is_proxy(address)).unwrap_or(peer))
+    forwarded.map(|address| address.to_canonical()).find(|address| !is_proxy(address)).unwrap_or(peer)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -12,6 +12,7 @@ mod form;
 mod guard;
 mod page;
 mod range;
+mod room;
 mod route;
 mod server;
 mod stream;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use crate::channel::{Channel, Refused};
 use crate::mistake::Mistake;
+use crate::net::descriptors::Shares;
 use crate::store::Fault;
 
 pub use page::Pages;
@@ -70,6 +72,7 @@ pub struct App {
     pages: Arc<Pages>,
     options: Arc<Options>,
     site: Arc<guard::Site>,
+    room: Arc<room::Room>,
 }
 
 impl App {
@@ -78,13 +81,21 @@ impl App {
     pub fn new(channel: Arc<Channel>, options: Options, overrides: Option<&Path>) -> Result<Self, Mistake> {
         let pages = Pages::new(channel.brand(), overrides)?;
         let site = guard::Site::new(&channel.brand().base_url);
-        Ok(Self { channel, pages: Arc::new(pages), options: Arc::new(options), site: Arc::new(site) })
+        let room = room::Room::new(&options, Shares::now());
+        Ok(Self { channel, pages: Arc::new(pages), options: Arc::new(options), site: Arc::new(site), room: Arc::new(room) })
     }
 
-    /// Calls the channel off the I/O threads.
+    /// Calls the channel off the I/O threads, when there is a turn.
     async fn call<T: Send + 'static>(&self, act: impl FnOnce(&Arc<Channel>) -> Result<T, Refused> + Send + 'static) -> Result<T, Refused> {
+        let Some(turn) = self.room.turn().await else {
+            return Err(Refused::Fault(Fault("more is asked of the pages than they can do".into())));
+        };
         let channel = Arc::clone(&self.channel);
-        let done = tokio::task::spawn_blocking(move || act(&channel)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            act(&channel)
+        });
+        let done = done.await;
         done.unwrap_or_else(|error| Err(Refused::Fault(Fault(error.to_string()))))
     }
 }

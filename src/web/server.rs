@@ -1,11 +1,10 @@
 //! The accept loop: how many may come, how long they may take, how it ends.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,14 +17,13 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 
 use super::guard::Peer;
 use super::{App, Options, route};
-use crate::channel::Client;
 use crate::event::{self, Event};
+use crate::net::peers::Seat;
 
 /// Serves pages until `stop`; then no more are taken, running answers get their time, the rest is
 /// cut off. Without `tls` it speaks plain HTTP: behind a proxy, or on loopback.
@@ -34,11 +32,9 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>
     let server = Server {
         tls: tls.map(|config| tokio_rustls::TlsAcceptor::from(with_alpn(&config))),
         http: http(&options),
-        router: route::router(app),
-        places: Arc::new(Semaphore::new(options.connections)),
-        clients: Arc::default(),
+        router: route::router(app.clone()),
         graceful: GracefulShutdown::new(),
-        options: Arc::clone(&options),
+        app,
     };
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
@@ -69,24 +65,22 @@ struct Server {
     tls: Option<tokio_rustls::TlsAcceptor>,
     http: auto::Builder<TokioExecutor>,
     router: axum::Router,
-    places: Arc<Semaphore>,
-    clients: Arc<Clients>,
     graceful: GracefulShutdown,
-    options: Arc<Options>,
+    app: App,
 }
 
 impl Server {
     /// Takes a connection on, or closes it where there are too many already.
     fn take(&self, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
-        let Some(seat) = self.clients.seat(Client::from(peer.ip()), self.seats(peer)) else { return };
-        let stream = Patient::new(stream, Duration::from_secs(self.options.stall_seconds));
-        let handshake = Duration::from_secs(self.options.request_seconds);
+        let options = &self.app.options;
+        let Some(seat) = self.app.room.visitor(peer.ip(), options) else { return };
+        let stream = Patient::new(stream, Duration::from_secs(options.stall_seconds));
+        let handshake = Duration::from_secs(options.request_seconds);
         let talk = Talk {
             http: self.http.clone(),
             service: Labelled { router: TowerToHyperService::new(self.router.clone()), peer },
             watcher: self.graceful.watcher(),
-            _held: (place, seat),
+            _seat: seat,
         };
         match self.tls.clone() {
             None => connections.spawn(talk.run(stream)),
@@ -97,12 +91,6 @@ impl Server {
             }),
         };
     }
-
-    /// A proxy of ours speaks for many clients.
-    fn seats(&self, peer: SocketAddr) -> usize {
-        let is_proxy = self.options.proxies.iter().any(|network| network.contains(&peer.ip().to_canonical()));
-        if is_proxy { self.options.connections } else { self.options.connections_per_client }
-    }
 }
 
 /// One connection's conversation.
@@ -110,7 +98,7 @@ struct Talk {
     http: auto::Builder<TokioExecutor>,
     service: Labelled,
     watcher: Watcher,
-    _held: (OwnedSemaphorePermit, Seat),
+    _seat: Seat,
 }
 
 impl Talk {
@@ -136,40 +124,6 @@ impl Service<Request<Incoming>> for Labelled {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(Peer(self.peer));
         self.router.call(request)
-    }
-}
-
-/// How many connections each client has.
-#[derive(Default)]
-struct Clients(Mutex<HashMap<Client, usize>>);
-
-/// One of a client's connections, given back when it ends.
-struct Seat {
-    clients: Arc<Clients>,
-    client: Client,
-}
-
-impl Clients {
-    fn seat(self: &Arc<Self>, client: Client, most: usize) -> Option<Seat> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(client.clone()).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { clients: Arc::clone(self), client })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut counts = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.client);
-            }
-        }
     }
 }
 
