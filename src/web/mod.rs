@@ -11,10 +11,12 @@ mod asset;
 mod form;
 mod guard;
 mod page;
+mod pulse;
 mod range;
 mod room;
 mod route;
 mod server;
+mod socket;
 mod stream;
 mod view;
 

@@ -7,6 +7,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 
+use super::pulse::Pulse;
 use super::{App, act};
 
 /// Methods and templates of all routes, as the log names them. HEAD goes where GET goes.
@@ -56,9 +57,13 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Puts on every answer what it does not set itself.
+/// Puts on every answer what it does not set itself, and keeps up the pulse of its connection.
 async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
+    let answering = request.extensions().get::<Pulse>().map(Pulse::answer);
     let mut answer = next.run(request).await;
+    if let Some(answering) = answering {
+        answer = answer.map(|body| answering.watch(body));
+    }
     let headers = answer.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
