@@ -2,7 +2,9 @@
 
 mod attack;
 mod blobs;
+mod frozen;
 mod life;
 mod records;
 mod slots;
+mod thief;
 mod vectors;
