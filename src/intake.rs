@@ -27,7 +27,7 @@ use crate::relay::{Made, Relay};
 use crate::smtp::{self, ForeignFrom, Receipt, Refusal, Transaction};
 use crate::store::{Fault, Write};
 use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
-use crate::vault::{Factor, Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
+use crate::vault::{Factor, Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault, Words};
 use crate::words::Brand;
 
 /// What a message meets on its way in.
@@ -302,8 +302,8 @@ impl Head {
         };
         Self {
             kind,
-            sender: parcel.sender_name.clone().unwrap_or_else(|| parcel.sender.to_string()),
-            subject: (verdict.subject == Shown::Kept).then(|| parcel.subject.clone()),
+            sender: parcel.sender_name.as_ref().and_then(Words::shown).map_or_else(|| parcel.sender.to_string(), str::to_owned),
+            subject: parcel.subject.shown().map(str::to_owned),
             file_names: verdict.file_names == Shown::Kept,
         }
     }

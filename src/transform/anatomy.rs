@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use crate::mail::nature::Natures;
 pub(super) use crate::mail::nature::{Nature, is_calendar};
 use crate::mail::{Message, Part, PartId};
-use crate::policy::{Decision, Finding, Form, Place, Protection, Reason, Verdict};
+use crate::policy::{Decision, Finding, Form, Place, Protection, Reason, Shown, Verdict};
 
 /// One message as the rewriting sees it.
 pub(super) struct Anatomy<'a> {
@@ -131,6 +131,11 @@ pub(super) fn findings(decisions: &[Decision]) -> impl Iterator<Item = &Finding>
         Reason::RaisedFor(finding) => std::slice::from_ref(finding),
         Reason::Wished(_) | Reason::NotGranted(_) => &[],
     })
+}
+
+/// Whether display names and comments of the header may be seen outside.
+pub(super) fn shown_in_header(decisions: &[Decision]) -> Shown {
+    if findings(decisions).any(|finding| finding.place == Place::Header) { Shown::Replaced } else { Shown::Kept }
 }
 
 fn found(decisions: &[Decision]) -> BTreeSet<PartId> {

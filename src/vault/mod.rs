@@ -30,7 +30,7 @@ mod sweeping;
 mod wrap;
 
 use clock::HighWater;
-pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State};
+pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State, Words};
 use record::{Stage, StoredLink, StoredParcel, StoredRecipient, StoredState, Tombstone, Way};
 
 /// Where parcels are kept.
@@ -50,11 +50,11 @@ pub struct NewParcel<'a> {
     /// The author, for the pages and for questions back.
     pub sender: Mailbox,
     /// Display name of the author, decoded.
-    pub sender_name: Option<String>,
+    pub sender_name: Option<Words>,
     /// The message's own Message-ID.
     pub message_id: String,
     /// The subject as the pages show it.
-    pub subject: String,
+    pub subject: Words,
     /// Date field of the message.
     pub date: Option<Timestamp>,
     /// To and Cc as the pages show them; never Bcc.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::parcel::{Item, ItemId, ParcelId, RecipientId, Role};
-use super::record::{self, Lies, StoredItem, StoredLink, StoredState};
+use super::record::{self, Lies, StoredLink, StoredManifest, StoredState};
 use super::wrap::{self, Opener};
-use super::{Denied, Grant, Opened, TRIES, Vault, busy, opens, sealing};
+use super::{Admitted, Denied, Grant, Opened, TRIES, Vault, busy, opens, sealing};
 use crate::crypto::LinkSecret;
 use crate::crypto::stream::{ReadAt, Segment, SegmentId, Window};
 use crate::secret::Secret;
@@ -31,7 +31,7 @@ impl Vault {
     pub fn items(&self, grant: &Grant) -> Result<Vec<Item>, Denied> {
         let (state, _) = self.opening(grant.parcel, self.time.latest(&self.records)?)?;
         let mut items = Vec::new();
-        for (id, item) in (0..).map(ItemId).zip(self.manifest(grant)?) {
+        for (id, item) in (0..).map(ItemId).zip(self.manifest(grant)?.items) {
             let left = match (&item.role, state.downloads) {
                 (Role::File | Role::Raw, Some(limit)) => Some(limit.saturating_sub(self.spent(grant, id)?.0)),
                 _ => None,
@@ -41,13 +41,22 @@ impl Vault {
         Ok(items)
     }
 
+    /// What is known of a parcel to who may read it: with the words that policy hides from the metadata.
+    pub fn revealed(&self, grant: &Grant, mut admitted: Admitted) -> Result<Admitted, Denied> {
+        let manifest = self.manifest(grant)?;
+        let contents = &mut admitted.contents;
+        contents.subject = manifest.subject.unwrap_or(std::mem::take(&mut contents.subject));
+        contents.sender_name = manifest.sender_name.or(contents.sender_name.take());
+        Ok(admitted)
+    }
+
     /// Plaintext of one item, `range` in octets, end exclusive, cut to the item's length. Checks
     /// state, not limits.
     #[expect(clippy::too_many_arguments, reason = "whose right, which item, which octets, when: none of them can be left out")]
     pub fn open(&self, grant: &Grant, item: ItemId, range: Range<u64>, now: Timestamp) -> Result<Opened, Denied> {
         self.opening(grant.parcel, now)?;
         let place = usize::try_from(item.0).map_err(|_| Denied::Unknown)?;
-        let found = self.manifest(grant)?.into_iter().nth(place).ok_or(Denied::Unknown)?;
+        let found = self.manifest(grant)?.items.into_iter().nth(place).ok_or(Denied::Unknown)?;
         let id = SegmentId { parcel: grant.parcel.0, part: item.0, segment: 0 };
         let window = Window { whole: self.content(grant.parcel)?, start: found.start, length: found.sealed };
         let segment = Segment::open(&grant.dek, id, Box::new(window)).map_err(unreadable)?;
@@ -112,7 +121,7 @@ impl Vault {
         Ok(record::read(&self.records, &key)?.map_or((0, None), |(spent, version)| (spent, Some(version))))
     }
 
-    fn manifest(&self, grant: &Grant) -> Result<Vec<StoredItem>, Denied> {
+    fn manifest(&self, grant: &Grant) -> Result<StoredManifest, Denied> {
         let record = self.records.get(&record::manifest_key(grant.parcel))?.ok_or(Denied::Unknown)?;
         sealing::open_manifest(grant.parcel, &grant.dek, &record.value)
             .ok_or_else(|| Denied::Fault(Fault("a manifest does not open".to_owned())))

@@ -227,9 +227,9 @@ async fn document(app: &App, parts: &Parts, paper: Paper) -> Answer {
         Ok(visit) => visit,
         Err(refused) => return view::refused(app, speech, refused),
     };
-    match app.call(move |channel| channel.html(&visit).map(|clean| (visit, clean))).await {
-        Ok((visit, clean)) => {
-            let head = matches!(paper, Paper::Sheet).then_some(&visit.admitted);
+    match app.call(move |channel| Ok((channel.told(&visit)?, channel.html(&visit)?))).await {
+        Ok((admitted, clean)) => {
+            let head = matches!(paper, Paper::Sheet).then_some(&admitted);
             view::document(app, speech, &clean, head)
         }
         Err(refused) => view::refused(app, speech, refused),

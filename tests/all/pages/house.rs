@@ -19,7 +19,7 @@ use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
 use waxseal::store::{Blobs, SealedRecords, Slots};
-use waxseal::vault::{Access, Factor, Kind, NewItem, NewParcel, ParcelId, Role, State, Vault};
+use waxseal::vault::{Access, Factor, Kind, NewItem, NewParcel, ParcelId, Role, State, Vault, Words};
 use waxseal::web::{self, App};
 use waxseal::words::{Brand, Language};
 
@@ -42,6 +42,7 @@ pub struct Thing {
     pub kind: Kind,
     pub factor: Factor,
     pub downloads: Option<u32>,
+    pub subject: Words,
     pub items: Vec<(Role, &'static str, &'static str, Vec<u8>)>,
 }
 
@@ -51,6 +52,7 @@ impl Thing {
             kind: Kind::SecureMessage,
             factor: Factor::Password,
             downloads: Some(5),
+            subject: Words::Shown("Your test results and the next appointment".into()),
             items: vec![
                 (Role::Html, "", "text/html", HTML.as_bytes().to_vec()),
                 (Role::Inline { content_id: "logo@clinic".into() }, "logo.png", "image/png", PNG.to_vec()),
@@ -63,7 +65,7 @@ impl Thing {
 
     pub fn public() -> Self {
         let items = vec![(Role::File, "programme.pdf", "application/pdf", bytes(4000))];
-        Self { kind: Kind::PublicFiles, factor: Factor::None, downloads: Some(1), items }
+        Self { kind: Kind::PublicFiles, factor: Factor::None, downloads: Some(1), items, ..Self::message() }
     }
 }
 
@@ -142,9 +144,9 @@ impl House {
         let parcel = NewParcel {
             kind: thing.kind,
             sender: mailbox("eva.berg@clinic.example"),
-            sender_name: Some("Eva Berg".into()),
+            sender_name: Some(Words::Shown("Eva Berg".into())),
             message_id: "<1@clinic.example>".into(),
-            subject: "Your test results and the next appointment".into(),
+            subject: thing.subject.clone(),
             date: Some(self.now()),
             visible: recipients.iter().map(|text| mailbox(text)).collect(),
             access: Access { factor: thing.factor, expires, downloads: thing.downloads },

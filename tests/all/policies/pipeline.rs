@@ -11,7 +11,7 @@ use waxseal::policy::{Decision, Facts, Inspection, Options, PolicySet, Wish, sup
 use waxseal::secret::Secret;
 use waxseal::transform::dkim::Signers;
 use waxseal::transform::{Frame, Letter, Plan};
-use waxseal::vault::{Link, ParcelId};
+use waxseal::vault::{Link, ParcelId, Words};
 
 use super::{admd, envelope, rules};
 
@@ -54,12 +54,13 @@ pub fn fate_in(octets: &[u8], envelope: &Envelope) -> Fate {
     for (number, (parcel, verdict)) in plan.protected(&message, envelope, now).into_iter().enumerate() {
         let names = verdict.file_names == waxseal::policy::Shown::Kept;
         let shown: Vec<&str> = parcel.items.iter().filter(|_| names).map(|item| item.name.as_str()).collect();
-        let subject = if verdict.subject == waxseal::policy::Shown::Kept { parcel.subject.clone() } else { String::new() };
+        let subject = parcel.subject.shown().unwrap_or_default();
+        let sender = parcel.sender_name.as_ref().and_then(Words::shown).unwrap_or_default();
         let to = |to: &Mailbox| Letter {
             parcel: ParcelId([number as u8; 16]),
             link: Link { recipient: to.clone(), secret: LinkSecret(Secret::new([0; 20])), expires: parcel.access.expires },
-            text: format!("{subject}\nOpen {shown:?}\n"),
-            html: format!("<p>{subject}<p>Open {shown:?}\n"),
+            text: format!("{sender}\n{subject}\nOpen {shown:?}\n"),
+            html: format!("<p>{sender}<p>{subject}<p>Open {shown:?}\n"),
             subject: "A secure message".to_owned(),
         };
         letters.push(parcel.recipients.iter().map(to).collect());

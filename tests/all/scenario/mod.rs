@@ -5,6 +5,7 @@ mod house;
 mod doubts;
 mod expiry;
 mod foreign;
+mod hidden;
 mod loops;
 mod mixed;
 mod reload;

@@ -9,7 +9,7 @@ use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
 use waxseal::store::{SealedRecords, Slots};
-use waxseal::vault::{Sealed, Vault};
+use waxseal::vault::{Sealed, Vault, Words};
 
 use super::life::{House, hours, house, live, parcel, start};
 use super::thief::{Factor, Thief, Wrap};
@@ -152,6 +152,30 @@ fn neither_link_nor_parcel_key_lies_anywhere_on_the_disk_even_for_who_has_the_ke
     let found = |canary: &str| all.iter().any(|octets| octets.windows(canary.len()).any(|part| part == canary.as_bytes()));
     assert!(found("canary-subject"));
     assert!(!found("canary-body") && !found("canary-file") && !found("canary-content"));
+}
+
+/// A10: disk and host's key. Subjects and display names that policy hides, and all file names, open with the link alone.
+#[test]
+fn what_policy_hides_is_not_among_the_metadata() {
+    let mut links = Vec::new();
+    let victim = Victim::new(|house, _| {
+        let mut hidden = parcel(b"canary-body", b"canary-content", Some(2));
+        hidden.subject = Words::Hidden("hidden-subject".to_owned());
+        hidden.sender_name = Some(Words::Hidden("hidden-name".to_owned()));
+        links.push(live(house, hidden, start()).links[0].secret.clone());
+    });
+    let (thief, vault, _) = victim.broken_into(victim.ring());
+    let all: Vec<u8> =
+        thief.records.scan(b"", b"", usize::MAX).unwrap().into_iter().flat_map(|record| [record.key, record.value].concat()).collect();
+    let found = |words: &str| all.windows(words.len()).any(|part| part == words.as_bytes());
+    assert!(found("canary-subject") && found("canary-name") && found("canary-recipient"), "the control: what is shown is found");
+    assert!(!found("hidden-subject") && !found("hidden-name") && !found("canary-file"));
+
+    let grant = vault.unlock(&links[0], None, start()).unwrap();
+    let admitted = vault.admit(&links[0], start()).unwrap();
+    assert_eq!((admitted.contents.subject.as_str(), admitted.contents.sender_name.as_deref()), ("", None));
+    let contents = vault.revealed(&grant, admitted).unwrap().contents;
+    assert_eq!((contents.subject.as_str(), contents.sender_name.as_deref()), ("hidden-subject", Some("hidden-name")));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use waxseal::secret::Secret;
 use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::{Fault, FreshSlot, Records, SealedRecords, SlotNo, Slots, Write};
-use waxseal::vault::{ItemId, Vault};
+use waxseal::vault::{ItemId, Vault, Words};
 
 use super::life::{parcel, start};
 
@@ -53,6 +53,8 @@ impl Frozen {
         let vault = Vault::new(records.clone(), Arc::new(DirectoryBlobs::open(&folder.join("blobs")).unwrap()), slots.clone());
         let mut new = parcel(b"frozen body", b"frozen file", Some(3));
         new.recipients.truncate(1);
+        new.subject = Words::Hidden("canary-subject".to_owned());
+        new.sender_name = Some(Words::Hidden("canary-name".to_owned()));
         let sealed = vault.seal(new, start()).unwrap();
         records.commit(vec![], sealed.go_live).unwrap();
         Self { engine, kek, ring: std::fs::read(folder.join("ring")).unwrap(), slots, link: sealed.links[0].secret.clone() }
@@ -108,8 +110,9 @@ fn parcels_of_every_version_open() {
         let frozen = Frozen::read(&std::fs::read_to_string(path(version)).unwrap());
         let vault = frozen.vault(place.path());
         let admitted = vault.admit(&frozen.link, start()).unwrap();
-        assert_eq!(admitted.contents.subject, "canary-subject", "{version}");
         let grant = vault.unlock(&frozen.link, None, start()).unwrap();
+        let contents = vault.revealed(&grant, admitted).unwrap().contents;
+        assert_eq!((contents.subject.as_str(), contents.sender_name.as_deref()), ("canary-subject", Some("canary-name")), "{version}");
         let items = vault.items(&grant).unwrap();
         assert_eq!((items.len(), items[1].name.as_str(), items[1].left), (2, "canary-file.pdf", Some(3)), "{version}");
         for (item, expect) in [(0, "frozen body"), (1, "frozen file")] {
@@ -121,4 +124,4 @@ fn parcels_of_every_version_open() {
 }
 
 /// The version in which parcels are sealed today.
-const PRESENT: u32 = 1;
+const PRESENT: u32 = 2;

@@ -82,6 +82,6 @@ impl Thief {
 
     fn opens_the_manifest(&self, parcel: &[u8; 16], dek: &Key) -> bool {
         let sealed = self.records.get(&[b"vm/", &parcel[..]].concat()).unwrap().unwrap().value;
-        aead::open(&derive::key(dek, "manifest", &[parcel]), b"wx1/manifest", &sealed).is_ok()
+        aead::open(&derive::key(dek, "manifest", &[parcel]), b"wx2/manifest", &sealed).is_ok()
     }
 }
