@@ -59,6 +59,24 @@ pub fn brand(house: &House, web: &web::Options, file: &mut File<'_>) -> Option<B
     })
 }
 
+/// Hosts that links began with before.
+pub fn old_hosts(web: &web::Options, file: &mut File<'_>) {
+    for host in &web.old_hosts {
+        let plain = host.trim_end_matches('/');
+        let is_origin = is_safe_base(plain) && plain.matches('/').count() == 2;
+        if !is_origin {
+            let what = format!("old host \"{host}\" is not an https address");
+            file.mistake(("web", "old_hosts"), &what, "write it without a path, as in https://old.example.org");
+        } else if plain.eq_ignore_ascii_case(web.base_url.trim_end_matches('/')) {
+            file.mistake(
+                ("web", "old_hosts"),
+                &format!("old host \"{host}\" is base_url itself"),
+                "name hosts that links began with before",
+            );
+        }
+    }
+}
+
 /// The next hop.
 pub fn relay(options: &relay::Options, file: &mut File<'_>) {
     let well_formed = options.next_hop.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());

@@ -139,6 +139,7 @@ impl Configuration {
         file.unknown_tables(&TABLES);
         let admd = check::admd(&house, &mut file);
         let brand = check::brand(&house, &web, &mut file);
+        check::old_hosts(&web, &mut file);
         check::relay(&relay, &mut file);
         check::limits((&smtp, &web), (&relay, &queue), &mut file);
         check::log(&log, &mut file);

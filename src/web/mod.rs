@@ -40,6 +40,8 @@ crate::options! {
         listen: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 443)),
         /// What links begin with, as in `https://secure.example.org`.
         base_url: String = String::new(),
+        /// What links began with before, as in `["https://old.example.org"]`: hosts that are still yours and lead here. Links below them go on to `base_url`, forms from them count as ours.
+        old_hosts: Vec<String> = Vec::new(),
         /// Who speaks TLS with browsers: `here` with the certificates of `[store]`, or a `proxy` in front of us.
         tls: Tls = Tls::Here,
         /// Connections at the same time.
@@ -82,7 +84,7 @@ impl App {
     /// (`page/<name>.html`, `assets/style.css`, `assets/mark.svg`).
     pub fn new(channel: Arc<Channel>, options: Options, overrides: Option<&Path>) -> Result<Self, Mistake> {
         let pages = Pages::new(channel.brand(), overrides)?;
-        let site = guard::Site::new(&channel.brand().base_url);
+        let site = guard::Site::new(&channel.brand().base_url, &options.old_hosts);
         let room = room::Room::new(&options, Shares::now());
         Ok(Self { channel, pages: Arc::new(pages), options: Arc::new(options), site: Arc::new(site), room: Arc::new(room) })
     }

@@ -75,6 +75,10 @@ impl House {
     }
 
     pub fn at(base: &str) -> Self {
+        Self::with(base, web::Options::default())
+    }
+
+    pub fn with(base: &str, options: web::Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Arc::new(RedbRecords::open(&folder.path().join("records.redb")).unwrap());
         let records = SealedRecords::new(engine, Arc::new(KeyRing::generate()));
@@ -115,7 +119,7 @@ impl House {
             }),
         };
         let channel = Arc::new(Channel::new(parts, channel::Options::default()));
-        let app = App::new(channel.clone(), web::Options::default(), None).unwrap();
+        let app = App::new(channel.clone(), options, None).unwrap();
         Self { vault, queue, records, channel, app, woken, clock, folder }
     }
 

@@ -2,5 +2,6 @@
 
 mod downloads;
 mod house;
+mod moves;
 mod refusals;
 mod ways;
