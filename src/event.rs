@@ -63,6 +63,8 @@ pub enum Event<'a> {
     Opened {
         /// The parcel, abbreviated.
         parcel: &'a str,
+        /// `addressee`, or which member of a shared mailbox, as a digest.
+        reader: &'a str,
     },
     /// A download was granted.
     Downloaded {
@@ -75,6 +77,8 @@ pub enum Event<'a> {
     PasswordMailed {
         /// The parcel, abbreviated.
         parcel: &'a str,
+        /// To whom, as for [`Opened`](Self::Opened).
+        reader: &'a str,
     },
     /// Something was tidied, loaded or changed by ourselves.
     Upkeep {
@@ -103,9 +107,9 @@ pub fn emit(event: &Event<'_>) {
         Event::Relayed { id, next_hop } => info!(event = "relayed", id, next_hop),
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),
         Event::Failed { id, status } => warn!(event = "failed", id, status),
-        Event::Opened { parcel } => info!(event = "opened", parcel),
+        Event::Opened { parcel, reader } => info!(event = "opened", parcel, reader),
         Event::Downloaded { parcel, item } => info!(event = "downloaded", parcel, item),
-        Event::PasswordMailed { parcel } => info!(event = "password mailed", parcel),
+        Event::PasswordMailed { parcel, reader } => info!(event = "password mailed", parcel, reader),
         Event::Upkeep { what, result } => info!(event = "upkeep", what, result),
         Event::Trouble { place, fault } => error!(event = "trouble", place, fault),
     }

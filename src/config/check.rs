@@ -1,6 +1,6 @@
 //! What a value must be beyond its type.
 
-use super::{Admd, Brand, Domain, File, House, Log, Mailbox, queue, relay, smtp, web};
+use super::{Admd, Brand, Domain, File, House, Log, Mailbox, channel, queue, relay, smtp, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -116,6 +116,22 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             ("queue", "retry_minutes"),
             "retry_minutes needs one time or more, each of 1 minute or more",
             "as in [1, 5, 15, 30, 60]",
+        );
+    }
+}
+
+/// Visits, and who counts as whom.
+pub fn channel(channel: &channel::Options, file: &mut File<'_>) {
+    for (key, minutes) in [("idle_minutes", channel.idle_minutes), ("session_minutes", channel.session_minutes)] {
+        if minutes == 0 {
+            file.mistake(("channel", key), &format!("{key} = 0 lets nobody read anything"), "write 1 or more");
+        }
+    }
+    if channel.same_domains.iter().any(|same| same.len() < 2) {
+        file.mistake(
+            ("channel", "same_domains"),
+            "a list of the same domains needs two or more",
+            "as in [[\"example.com\", \"example.co.uk\"]]: a list of lists",
         );
     }
 }

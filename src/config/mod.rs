@@ -9,7 +9,7 @@ use crate::mail::{Admd, Domain, Mailbox};
 use crate::mistake::Mistake;
 use crate::option::Described;
 use crate::words::{Brand, Language};
-use crate::{policy, queue, relay, smtp, web};
+use crate::{channel, policy, queue, relay, smtp, web};
 
 mod check;
 mod describe;
@@ -103,6 +103,8 @@ pub struct Configuration {
     pub relay: relay::Options,
     /// `[web]`
     pub web: web::Options,
+    /// `[channel]`
+    pub channel: channel::Options,
     /// `[log]`
     pub log: Log,
     /// What `[house]` means to mail.
@@ -135,6 +137,7 @@ impl Configuration {
         let queue: queue::Options = file.fill("queue", &queue::Options::describe());
         let relay: relay::Options = file.fill("relay", &relay::Options::describe());
         let web: web::Options = file.fill("web", &web::Options::describe());
+        let channel: channel::Options = file.fill("channel", &channel::Options::describe());
         let log: Log = file.fill("log", &Log::describe());
         file.unknown_tables(&TABLES);
         let admd = check::admd(&house, &mut file);
@@ -142,10 +145,13 @@ impl Configuration {
         check::old_hosts(&web, &mut file);
         check::relay(&relay, &mut file);
         check::limits((&smtp, &web), (&relay, &queue), &mut file);
+        check::channel(&channel, &mut file);
         check::log(&log, &mut file);
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         match (file.finish(), admd, brand) {
-            (Ok(()), Some(admd), Some(brand)) => Ok(Self { directory, house, store, smtp, policy, queue, relay, web, log, admd, brand }),
+            (Ok(()), Some(admd), Some(brand)) => {
+                Ok(Self { directory, house, store, smtp, policy, queue, relay, web, channel, log, admd, brand })
+            }
             (finished, ..) => Err(finished.err().unwrap_or_default()),
         }
     }
@@ -162,4 +168,4 @@ impl Configuration {
 }
 
 /// The tables of the file, in the order of the reference.
-const TABLES: [&str; 8] = ["house", "smtp", "relay", "web", "policy", "queue", "store", "log"];
+const TABLES: [&str; 9] = ["house", "smtp", "relay", "web", "channel", "policy", "queue", "store", "log"];

@@ -119,7 +119,7 @@ impl Gateway {
                 wake: waker(&relay),
                 clock: clock.clone(),
             },
-            channel::Options::default(),
+            configuration.channel.clone(),
         ));
         let intake = Intake::new(intake::Parts {
             admd,

@@ -75,10 +75,10 @@ impl House {
     }
 
     pub fn at(base: &str) -> Self {
-        Self::with(base, web::Options::default())
+        Self::with(base, web::Options::default(), channel::Options::default())
     }
 
-    pub fn with(base: &str, options: web::Options) -> Self {
+    pub fn with(base: &str, web: web::Options, channel: channel::Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Arc::new(RedbRecords::open(&folder.path().join("records.redb")).unwrap());
         let records = SealedRecords::new(engine, Arc::new(KeyRing::generate()));
@@ -118,8 +118,8 @@ impl House {
                 move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()
             }),
         };
-        let channel = Arc::new(Channel::new(parts, channel::Options::default()));
-        let app = App::new(channel.clone(), options, None).unwrap();
+        let channel = Arc::new(Channel::new(parts, channel));
+        let app = App::new(channel.clone(), web, None).unwrap();
         Self { vault, queue, records, channel, app, woken, clock, folder }
     }
 

@@ -3,5 +3,6 @@
 mod downloads;
 mod house;
 mod moves;
+mod readers;
 mod refusals;
 mod ways;

@@ -1,14 +1,14 @@
 //! The house has moved: what its old hosts still do.
 
 use axum::http::StatusCode;
-use waxseal::web;
+use waxseal::{channel, web};
 
 use super::house::{ANN, BASE, House, Thing, form};
 
 const OLD: &str = "https://old.clinic.example";
 
 fn moved() -> House {
-    House::with(BASE, web::Options { old_hosts: vec![OLD.to_owned()], ..web::Options::default() })
+    House::with(BASE, web::Options { old_hosts: vec![OLD.to_owned()], ..web::Options::default() }, channel::Options::default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
