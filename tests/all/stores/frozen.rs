@@ -117,7 +117,7 @@ fn parcels_of_every_version_open() {
         assert_eq!((items.len(), items[1].name.as_str(), items[1].left), (2, "canary-file.pdf", Some(3)), "{version}");
         for (item, expect) in [(0, "frozen body"), (1, "frozen file")] {
             let mut plain = String::new();
-            vault.open(&grant, ItemId(item), 0..99, start()).unwrap().content.read_to_string(&mut plain).unwrap();
+            vault.shelf(&grant, start()).unwrap().open(ItemId(item), 0..99).unwrap().content.read_to_string(&mut plain).unwrap();
             assert_eq!(plain, expect, "{version}");
         }
     }
