@@ -10,8 +10,8 @@ use axum::routing::get;
 use super::pulse::Pulse;
 use super::{App, act};
 
-/// Methods and templates of all routes, as the log names them. HEAD goes where GET goes.
-pub const ROUTES: [(&str, &str); 20] = [
+/// Methods and templates of all routes: what a stranger can ask for, and nothing else. HEAD goes where GET goes.
+pub const ROUTES: [(&str, &str); 21] = [
     ("GET", "/"),
     ("GET", "/help"),
     ("GET", "/healthz"),
@@ -31,6 +31,7 @@ pub const ROUTES: [(&str, &str); 20] = [
     ("GET", "/message/all"),
     ("POST", "/message/all"),
     ("GET", "/d/{download}"),
+    ("GET", "/leave"),
     ("POST", "/leave"),
 ];
 

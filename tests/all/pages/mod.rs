@@ -2,6 +2,7 @@
 
 mod downloads;
 mod house;
+mod looks;
 mod moves;
 mod readers;
 mod refusals;
