@@ -11,6 +11,7 @@ mod addressee;
 pub mod download;
 mod letter;
 mod limit;
+mod meter;
 pub mod name;
 mod password;
 pub mod sanitise;
