@@ -15,14 +15,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::eml::Eml;
 use super::meter::{Meter, Metered};
 use super::session::{Session, Token, Visit, short};
 use super::zip::{Entry, Zip};
 use super::{Channel, Refused, decode, letter, name};
-use crate::crypto::random;
+use crate::crypto::{derive, random};
 use crate::event::{self, Event};
 use crate::store::{Check, Fault, Write};
-use crate::vault::{Grant, Item, ItemId, Spending};
+use crate::vault::{Grant, Item, ItemId, Kind, Role, Spending};
 
 /// What a download's URL holds: 128 random bits that help nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -65,13 +66,17 @@ pub(super) enum What {
     },
     /// Files in an archive, each with the download that was spent for it.
     All(Vec<(ItemId, DownloadId)>),
+    /// The same in a message to be kept.
+    Message(Vec<(ItemId, DownloadId)>),
+    /// The message as it was sent, and all files, since they are in it.
+    Original(Vec<(ItemId, DownloadId)>),
 }
 
 /// A download that may be fetched.
 pub struct Ready {
     /// Octets of the whole.
     pub length: u64,
-    /// Strong entity tag without quotes; an archive has none, and no ranges.
+    /// Strong entity tag without quotes; what is put together has none, and no ranges.
     pub etag: Option<String>,
     /// The file's name, safe.
     pub name: String,
@@ -84,9 +89,11 @@ pub struct Ready {
 enum Files {
     One(ItemId),
     All(Vec<Part>),
+    Message(Eml, Vec<Part>),
+    Original(ItemId, Vec<Part>),
 }
 
-/// A file of an archive.
+/// A file among others.
 #[derive(Clone)]
 pub(super) struct Part {
     pub item: ItemId,
@@ -99,13 +106,17 @@ enum Wanted<'a> {
     One(&'a Item),
     /// All that can be had.
     All(&'a [Item]),
+    /// The message with what can be had.
+    Message(&'a [Item]),
+    /// All of them or nothing.
+    Original(&'a [Item]),
 }
 
 impl Wanted<'_> {
     const fn files(&self) -> &[Item] {
         match self {
             Self::One(file) => std::slice::from_ref(*file),
-            Self::All(files) => files,
+            Self::All(files) | Self::Message(files) | Self::Original(files) => files,
         }
     }
 }
@@ -114,7 +125,7 @@ impl Channel {
     /// Spends one download of a file; the same file again in one visit is the same download.
     pub fn take(&self, visit: &Visit, item: ItemId) -> Result<DownloadId, Refused> {
         let items = self.parts.vault.items(visit.grant()?)?;
-        let file = letter::files(&items).into_iter().chain(raw(&items)).find(|file| file.id == item).ok_or(Refused::Gone)?;
+        let file = letter::files(&items).into_iter().find(|file| file.id == item).ok_or(Refused::Gone)?;
         self.spend(visit, &Wanted::One(&file))
     }
 
@@ -122,6 +133,21 @@ impl Channel {
     pub fn take_all(&self, visit: &Visit) -> Result<DownloadId, Refused> {
         let files = letter::files(&self.parts.vault.items(visit.grant()?)?);
         self.spend(visit, &Wanted::All(&files))
+    }
+
+    /// The message to be kept. It costs what it holds: a download of each file that has one left; of the original, where that
+    /// was kept, one of it and of every file, since nothing can be left out of it.
+    pub fn save(&self, visit: &Visit) -> Result<DownloadId, Refused> {
+        if visit.admitted.contents.kind != Kind::SecureMessage {
+            return Err(Refused::Gone);
+        }
+        let items = self.parts.vault.items(visit.grant()?)?;
+        let files = letter::files(&items);
+        match items.iter().find(|item| item.role == Role::Raw) {
+            None => self.spend(visit, &Wanted::Message(&files)),
+            Some(raw) if files.is_empty() => self.spend(visit, &Wanted::One(raw)),
+            Some(raw) => self.spend(visit, &Wanted::Original(&[std::slice::from_ref(raw), &files].concat())),
+        }
     }
 
     /// A download as it stands: for HEAD, and before its octets are fetched. Changes nothing.
@@ -143,7 +169,27 @@ impl Channel {
                 let length = Zip::length(&entries(&parts));
                 Ok(Ready { length, etag: None, name: ARCHIVE.to_owned(), id, files: Files::All(parts), grant })
             }
+            What::Message(all) => {
+                let (eml, parts) = (self.eml((&grant, &items), &all)?, parts(&items, &all));
+                Ok(Ready { length: eml.length(), etag: None, name: MESSAGE.to_owned(), id, files: Files::Message(eml, parts), grant })
+            }
+            What::Original(all) => {
+                let raw = items.iter().find(|item| item.role == Role::Raw).ok_or(Refused::Gone)?;
+                let files = Files::Original(raw.id, parts(&items, &all));
+                Ok(Ready { length: raw.length, etag: None, name: MESSAGE.to_owned(), id, files, grant })
+            }
         }
+    }
+
+    /// The message with all that is not counted, and with the files that were spent.
+    fn eml(&self, (grant, items): (&Grant, &[Item]), all: &[(ItemId, DownloadId)]) -> Result<Eml, Refused> {
+        let vault = &self.parts.vault;
+        let contents = vault.revealed(grant, vault.contents(grant.parcel(), grant.recipient(), self.now())?)?.contents;
+        let counted = letter::files(items);
+        let goes_in = |item: &&Item| all.iter().any(|(id, _)| *id == item.id) || !counted.iter().any(|known| known.id == item.id);
+        let items: Vec<&Item> = items.iter().filter(goes_in).collect();
+        let seed = derive::mac(&self.keys.index, "eml", &[&grant.parcel().0]);
+        Ok(Eml::new(&contents, &items, &data_encoding::HEXLOWER.encode(seed.get(..8).unwrap_or(&seed))))
     }
 
     /// The octets of a range, end exclusive; an archive is always fetched whole.
@@ -164,6 +210,16 @@ impl Channel {
                 let (shelf, mut meter) = (shelf()?, Meter::new(self, parts)?);
                 let open = move |number: usize| meter.open(&shelf, number).map_err(|refused| io::Error::other(format!("{refused:?}")));
                 Ok(Box::new(Zip::new(entries(parts), Box::new(open))))
+            }
+            Files::Message(eml, parts) => {
+                let (shelf, mut meter) = (shelf()?, Meter::new(self, parts)?);
+                let open = move |item: ItemId| meter.open_item(&shelf, item).map_err(|refused| io::Error::other(format!("{refused:?}")));
+                Ok(Box::new(eml.clone().read(Box::new(open))))
+            }
+            Files::Original(raw, parts) => {
+                let content = shelf()?.open(*raw, range)?.content;
+                self.set_apart(&parts.iter().map(|part| (part.paid, part.entry.length)).collect::<Vec<_>>())?;
+                Ok(content)
             }
         }
     }
@@ -204,16 +260,20 @@ impl Channel {
                 let what = What::One { item: file.id, size: file.length, served: 0, etag: shelf.open(file.id, 0..0)?.etag };
                 paid.insert(file.id, self.note(visit, (&mut session, &mut writes), what)?);
             }
-            let id = match wanted {
-                Wanted::One(file) => paid.get(&file.id).copied().ok_or(Refused::UsedUp)?,
-                Wanted::All(_) if paid.is_empty() => return Err(Refused::UsedUp),
-                Wanted::All(_) => {
-                    let what = What::All(paid.into_iter().collect());
-                    match self.archive(&session, &what)? {
-                        Some(id) => id,
-                        None => self.note(visit, (&mut session, &mut writes), what)?,
-                    }
-                }
+            let bundle = match wanted {
+                Wanted::One(_) | Wanted::All(_) if paid.is_empty() => return Err(Refused::UsedUp),
+                Wanted::Original(all) if paid.len() < all.len() => return Err(Refused::UsedUp),
+                Wanted::One(_) => None,
+                Wanted::All(_) => Some(What::All(paid.clone().into_iter().collect())),
+                Wanted::Message(_) => Some(What::Message(paid.clone().into_iter().collect())),
+                Wanted::Original(_) => Some(What::Original(paid.clone().into_iter().collect())),
+            };
+            let id = match bundle {
+                None => paid.into_values().next().ok_or(Refused::UsedUp)?,
+                Some(what) => match self.bundle(&session, &what)? {
+                    Some(id) => id,
+                    None => self.note(visit, (&mut session, &mut writes), what)?,
+                },
             };
             checks.push(Check::Version(visit.key.clone(), version));
             writes.push(self.put(&visit.key, &session)?);
@@ -225,16 +285,16 @@ impl Channel {
         Ok(id)
     }
 
-    /// Writes a download and notes it in the visit, in place of the one before.
+    /// Writes a download and notes it in the visit, that of a file in place of the one before.
     fn note(&self, visit: &Visit, (session, writes): (&mut Session, &mut Vec<Write>), what: What) -> Result<DownloadId, Refused> {
         let id = DownloadId(random::array());
         let item = match &what {
             What::One { item, .. } => Some(*item),
-            What::All(_) => None,
+            What::All(_) | What::Message(_) | What::Original(_) => None,
         };
         let sealed = visit.grant()?.seal(&self.sealing_key(&visit.token));
         let taken = Taken { owner: visit.key.clone(), what, made: self.now().as_second(), sealed };
-        session.taken.retain(|(known, _)| *known != item);
+        session.taken.retain(|(known, _)| known.is_none() || *known != item);
         session.taken.push((item, id.0));
         writes.push(self.put(&record_key(id), &Some(&taken))?);
         Ok(id)
@@ -244,7 +304,8 @@ impl Channel {
     fn paid(&self, session: &Session, files: &[Item]) -> Result<BTreeMap<ItemId, DownloadId>, Fault> {
         let mut paid = BTreeMap::new();
         for file in files {
-            let Some(id) = find(session, Some(file.id)) else { continue };
+            let Some((_, id)) = session.taken.iter().find(|(item, _)| *item == Some(file.id)) else { continue };
+            let id = DownloadId(*id);
             if self.taken(id)?.is_some_and(|(taken, _)| !self.is_day_over(&taken) && taken.has_left(file.length)) {
                 paid.insert(file.id, id);
             }
@@ -252,10 +313,15 @@ impl Channel {
         Ok(paid)
     }
 
-    /// The visit's archive, if it holds just this.
-    fn archive(&self, session: &Session, what: &What) -> Result<Option<DownloadId>, Fault> {
-        let Some(id) = find(session, None) else { return Ok(None) };
-        Ok(self.taken(id)?.filter(|(taken, _)| taken.what == *what && !self.is_day_over(taken)).map(|_| id))
+    /// What the visit has put together of just these files already.
+    fn bundle(&self, session: &Session, what: &What) -> Result<Option<DownloadId>, Fault> {
+        for (_, id) in session.taken.iter().rev().filter(|(item, _)| item.is_none()) {
+            let id = DownloadId(*id);
+            if self.taken(id)?.is_some_and(|(taken, _)| taken.what == *what && !self.is_day_over(&taken)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn taken(&self, id: DownloadId) -> Result<Option<(Taken, u64)>, Fault> {
@@ -298,15 +364,6 @@ fn entries(parts: &[Part]) -> Vec<Entry> {
     parts.iter().map(|part| part.entry.clone()).collect()
 }
 
-/// The download of this thing in this visit.
-fn find(session: &Session, item: Option<ItemId>) -> Option<DownloadId> {
-    session.taken.iter().find(|(known, _)| *known == item).map(|(_, id)| DownloadId(*id))
-}
-
-fn raw(items: &[Item]) -> Option<Item> {
-    items.iter().find(|item| item.role == crate::vault::Role::Raw).cloned()
-}
-
 pub(super) fn record_key(id: DownloadId) -> Vec<u8> {
     [PREFIX, &id.0].concat()
 }
@@ -320,3 +377,4 @@ pub(super) const PREFIX: &[u8] = b"channel/grant/";
 /// Seconds.
 const GRANT_LIFE: i64 = 24 * 3600;
 const ARCHIVE: &str = "files.zip";
+const MESSAGE: &str = "message.eml";

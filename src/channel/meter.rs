@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::download::{DownloadId, Part, Taken, What, record_key};
 use super::{Channel, Refused};
 use crate::store::Check;
-use crate::vault::Shelf;
+use crate::vault::{ItemId, Shelf};
 
 /// Sets octets of one file apart before they are sent, so that no crash and no number of connections
 /// gives more than three times the size.
@@ -84,6 +84,14 @@ impl Meter {
         Ok(content)
     }
 
+    /// The same by its item; what is not counted is opened as it is.
+    pub fn open_item(&mut self, shelf: &Shelf, item: ItemId) -> Result<Box<dyn Read + Send>, Refused> {
+        match self.parts.iter().position(|part| part.item == item) {
+            Some(number) => self.open(shelf, number),
+            None => Ok(shelf.open(item, 0..u64::MAX)?.content),
+        }
+    }
+
     /// Sets this one and the small ones that follow apart, as far as a step goes.
     fn reserve(&mut self, from: usize) -> Result<(), Refused> {
         let mut octets = 0;
@@ -106,7 +114,7 @@ impl Taken {
         match self.what {
             What::One { size: 0, .. } => true,
             What::One { size, served, .. } => served.saturating_add(octets) <= size.saturating_mul(3),
-            What::All(_) => true,
+            What::All(_) | What::Message(_) | What::Original(_) => true,
         }
     }
 
@@ -119,7 +127,7 @@ impl Taken {
             What::One { size: 0, served, .. } => *served = 1,
             What::One { served, .. } => *served += octets,
             // Its files are counted, each for itself.
-            What::All(_) => {}
+            What::All(_) | What::Message(_) | What::Original(_) => {}
         }
         Ok(())
     }
@@ -127,7 +135,7 @@ impl Taken {
 
 impl Channel {
     /// Sets octets of these downloads apart, before the first of them is sent: all, or none.
-    fn set_apart(&self, wanted: &[(DownloadId, u64)]) -> Result<(), Refused> {
+    pub(super) fn set_apart(&self, wanted: &[(DownloadId, u64)]) -> Result<(), Refused> {
         self.commit(|| {
             let (mut checks, mut writes) = (Vec::new(), Vec::new());
             for (id, octets) in wanted {

@@ -9,6 +9,7 @@
 
 mod addressee;
 pub mod download;
+mod eml;
 mod letter;
 mod limit;
 mod meter;
