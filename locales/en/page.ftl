@@ -68,7 +68,7 @@ message-download = Download
 message-download-name = Download { $name }
 message-all = Download all as ZIP
 message-print = Print
-message-save = Save as .eml
+message-save = Save the message (.eml)
 message-save-hint = Saving the message counts as a download of each file in it.
 message-leave = Close
 message-left = { $left ->
@@ -76,6 +76,7 @@ message-left = { $left ->
     [one] One download left
    *[other] { $left } downloads left
 }
+message-again = Taken; you can download it again during this visit
 message-checksum = Checksum
 message-checksum-hint = SHA-256. With it you can check that the file is exactly the one that was sent.
 message-notice = This page closes by itself after { $minutes } minutes without a click.

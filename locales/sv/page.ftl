@@ -68,7 +68,7 @@ message-download = Hämta
 message-download-name = Hämta { $name }
 message-all = Hämta alla som ZIP
 message-print = Skriv ut
-message-save = Spara som .eml
+message-save = Spara meddelandet (.eml)
 message-save-hint = Att spara meddelandet räknas som en hämtning av varje fil i det.
 message-leave = Stäng
 message-left = { $left ->
@@ -76,6 +76,7 @@ message-left = { $left ->
     [one] En hämtning kvar
    *[other] { $left } hämtningar kvar
 }
+message-again = Hämtad; du kan hämta den igen under det här besöket
 message-checksum = Kontrollsumma
 message-checksum-hint = SHA-256. Med den kan du kontrollera att filen är exakt den som skickades.
 message-notice = Sidan stängs automatiskt efter { $minutes } minuter utan klick.
