@@ -19,16 +19,16 @@ use super::twins::Twins;
 use super::{admd, at, entry, open};
 
 /// A queue and a running relay with a clock whose hands the test moves.
-struct House {
-    queue: Arc<Queue>,
-    relay: Arc<Relay>,
+pub struct House {
+    pub queue: Arc<Queue>,
+    pub relay: Arc<Relay>,
     seconds: Arc<AtomicI64>,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl House {
-    fn start(twins: &Twins, ring: &Arc<KeyRing>, next_hop: &str) -> Self {
+    pub fn start(twins: &Twins, ring: &Arc<KeyRing>, next_hop: &str) -> Self {
         Self::with(
             twins,
             ring,
@@ -52,22 +52,26 @@ impl House {
         Self { queue, relay, seconds, stop: Some(stop), runtime: Some(runtime) }
     }
 
-    fn send(&self, entries: Vec<NewEntry>) {
+    pub fn send(&self, entries: Vec<NewEntry>) {
         self.queue.commit(entries, vec![], at(self.seconds.load(Ordering::SeqCst))).unwrap();
         self.relay.wake();
     }
 
     /// Moves the clock on.
-    fn later(&self, seconds: i64) {
+    pub fn later(&self, seconds: i64) {
         self.seconds.fetch_add(seconds, Ordering::SeqCst);
         self.relay.wake();
     }
 
-    fn until_empty(&self) {
+    pub fn until_empty(&self) {
         wait_until(|| {
             self.relay.wake();
             self.queue.waiting() == 0
         });
+    }
+
+    pub fn runtime(&self) -> &tokio::runtime::Runtime {
+        self.runtime.as_ref().unwrap()
     }
 
     /// As a kill: nothing is told to anybody.
@@ -79,7 +83,7 @@ impl House {
     }
 }
 
-fn stores() -> (Twins, Arc<KeyRing>) {
+pub fn stores() -> (Twins, Arc<KeyRing>) {
     (Twins::new(), Arc::new(KeyRing::generate()))
 }
 
