@@ -18,7 +18,7 @@ impl House {
         self.runtime().block_on(self.relay.take_on(made))
     }
 
-    fn take_on_one(&self, to: &[&str]) -> Result<Receipt, Refusal> {
+    pub fn take_on_one(&self, to: &[&str]) -> Result<Receipt, Refusal> {
         self.take_on(vec![entry("ann@example.org", to, "text")])
     }
 }
