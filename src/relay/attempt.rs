@@ -5,6 +5,7 @@
 //! A loss after the dot is *deferred*: the message may then arrive twice, but it is never lost
 //! (RFC 1047).
 
+use crate::event::meter::Step;
 use crate::mail::{EnhancedStatus, Envelope};
 use crate::queue::{Diagnostic, Fate, Outcome, Reports};
 use crate::smtp::client::{Answer, Body, Said, Stage, Trouble};
@@ -23,6 +24,7 @@ pub(super) struct Load<'a> {
 
 /// Hands the message over, or says for each recipient why not.
 pub(super) async fn attempt(hop: &NextHop, load: &Load<'_>) -> Vec<Outcome> {
+    let _timer = Step::Attempt.begin();
     let handed_over = tokio::time::timeout(ATTEMPT_MAX, hand_over(hop, load));
     match handed_over.await {
         Ok(Ok(outcomes)) => outcomes,
