@@ -77,6 +77,14 @@ pub fn check(options: &Options) -> Vec<Mistake> {
     hop::check(options)
 }
 
+/// Connects to the next hop as an attempt would, and goes without mail.
+pub async fn probe(options: &Options, admd: &Admd, clock: Clock) -> Result<(), Mistake> {
+    let hop = NextHop::new(admd.hostname.clone(), options, clock)?;
+    let pooled = hop.connect().await.map_err(|trouble| Mistake::whole(std::path::Path::new(&options.next_hop), trouble.said.words))?;
+    pooled.connection.quit().await;
+    Ok(())
+}
+
 impl Relay {
     /// Reads key files and roots once.
     pub fn new(stations: Stations, admd: &Admd, options: &Options, clock: Clock) -> Result<Self, Mistake> {
