@@ -2,11 +2,13 @@
 
 mod house;
 
+mod backup;
 mod doubts;
 mod expiry;
 mod foreign;
 mod loops;
 mod mixed;
+mod monitor;
 mod reload;
 mod rest;
 mod restart;
