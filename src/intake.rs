@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::crypto::{aead::Key, derive, random};
+use crate::event::meter::{Step, decided};
 use crate::event::{self, Event};
 use crate::extract::Extractor;
 use crate::mail::{Admd, EnhancedStatus, Mailbox, Message, decode, trace};
@@ -127,7 +128,7 @@ impl Parts {
         let (letters, go_live) = self.seal(&plan, &message, transaction)?;
         let secured = letters.iter().map(Vec::len).sum();
         let id = self.trace();
-        let entries = plan.rewrite(envelope, &message, letters, &self.frame(&id, transaction, &wish))?;
+        let entries = Step::Rewrite.time(|| plan.rewrite(envelope, &message, letters, &self.frame(&id, transaction, &wish)))?;
         Ok((Made { entries, go_live, id }, secured))
     }
 
@@ -151,8 +152,10 @@ impl Parts {
             return Err(Refusal::Forbidden { because: advice.clone() });
         }
         let policies = self.policies.load();
-        let inspection = policies.inspect(message, &self.extractor);
-        let decisions = policies.decide(&Facts { admd: &self.admd, envelope, message, inspection: &inspection, wish: &wish, now });
+        let inspection = Step::Inspect.time(|| policies.inspect(message, &self.extractor));
+        let facts = Facts { admd: &self.admd, envelope, message, inspection: &inspection, wish: &wish, now };
+        let decisions = Step::Decide.time(|| policies.decide(&facts));
+        decisions.iter().for_each(|decision| decided(decision.verdict.protection.word()));
         match decisions.iter().find(|decision| decision.verdict.go == Go::Reject) {
             Some(rejected) => Err(Refusal::Forbidden { because: reason(rejected) }),
             None => Ok((decisions, wish)),
@@ -167,7 +170,7 @@ impl Parts {
         let mut go_live = Vec::new();
         for (parcel, verdict) in plan.protected(message, &transaction.envelope, now) {
             let head = Head::of(&parcel, verdict);
-            let sealed = self.vault.seal(parcel, now)?;
+            let sealed = Step::Seal.time(|| self.vault.seal(parcel, now))?;
             letters.push(self.letters(&head, &sealed));
             go_live.extend(sealed.go_live);
         }

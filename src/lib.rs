@@ -39,7 +39,7 @@
 //! | 12 | [`admin`] the operator's commands |
 //! | 11 | [`gateway`] builds everything once, starts and drains; the only reader of the clock |
 //! | 10 | [`config`] text → the options that each module declares |
-//! | 9 | [`web`] request → route → channel → page |
+//! | 9 | [`web`] request → route → channel → page · [`monitor`] what the operator's machines ask |
 //! | 8 | [`channel`] what people do with a link |
 //! | 7 | [`intake`] one message's way in |
 //! | 6 | [`relay`] one entry's way out |
@@ -67,6 +67,7 @@ pub mod gateway;
 pub mod intake;
 pub mod mail;
 pub mod mistake;
+pub mod monitor;
 pub mod net;
 pub mod notice;
 pub mod option;

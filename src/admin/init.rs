@@ -44,6 +44,9 @@ pub struct Arguments {
     /// What links begin with, as https://secure.example.org.
     #[arg(long)]
     pub base_url: Option<String>,
+    /// Where metrics and the operator's overview are served, as address:port.
+    #[arg(long)]
+    pub admin: Option<String>,
     /// Networks that may relay; may be given several times.
     #[arg(long)]
     pub relay_network: Vec<String>,
@@ -64,6 +67,7 @@ struct Answers {
     smtp: String,
     web: String,
     base_url: String,
+    admin: Option<String>,
     relay_networks: Vec<String>,
     store: Option<PathBuf>,
 }
@@ -128,12 +132,14 @@ impl Answers {
                 named => named.to_vec(),
             },
             store: arguments.store.clone(),
+            admin: arguments.admin.as_deref().map(socket).transpose()?,
             domains,
         })
     }
 
     fn configuration(&self) -> String {
         let domains: Vec<String> = self.domains.iter().map(ToString::to_string).collect();
+        let admin = self.admin.as_ref().map(|address| format!("\n[admin]\nlisten = [{}]\n", quoted(address))).unwrap_or_default();
         let store = self.store.as_ref().map_or_else(|| String::from("data"), |path| path.display().to_string());
         format!(
             "# Waxseal. `waxseal config describe` prints every option with its meaning and default.\n\n\
@@ -142,7 +148,7 @@ impl Answers {
              listen = [{}]\nsubmission = []\nlisten_tls = []\nrelay_networks = {}\n\n\
              [relay]\nnext_hop = {}\n\n\
              [web]\nlisten = {}\nbase_url = {}\n\n\
-             [store]\ndirectory = {}\n",
+             [store]\ndirectory = {}\n{admin}",
             quoted(&self.name),
             list(&domains),
             quoted(self.hostname.as_str()),

@@ -20,15 +20,17 @@ pub enum Verb {
         /// Its id.
         id: String,
     },
-    /// Try an entry now.
+    /// Try entries now; one that is held goes as well.
     Retry {
-        /// Its id.
-        id: String,
+        /// Their ids.
+        #[arg(required = true)]
+        id: Vec<String>,
     },
-    /// Remove an entry without any report to its sender.
+    /// Remove entries without any report to their senders.
     Drop {
-        /// Its id.
-        id: String,
+        /// Their ids.
+        #[arg(required = true)]
+        id: Vec<String>,
     },
 }
 
@@ -42,9 +44,17 @@ pub async fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Resu
             let entries = entries(&socket, Request::QueueShow { id: id.clone() }).await?;
             Ok(entries.iter().try_for_each(|entry| show(entry, out))?)
         }
-        Verb::Retry { id } => ask(&socket, &Request::QueueRetry { id: id.clone() }).await.map(drop),
-        Verb::Drop { id } => ask(&socket, &Request::QueueDrop { id: id.clone() }).await.map(drop),
+        Verb::Retry { id } => each(&socket, id, |id| Request::QueueRetry { id }).await,
+        Verb::Drop { id } => each(&socket, id, |id| Request::QueueDrop { id }).await,
     }
+}
+
+/// One after the other; the first that is not done ends it.
+async fn each(socket: &Path, ids: &[String], request: fn(String) -> Request) -> Result<(), Failed> {
+    for id in ids {
+        ask(socket, &request(id.clone())).await?;
+    }
+    Ok(())
 }
 
 async fn list(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {

@@ -74,7 +74,7 @@ pub struct Channel {
     options: Options,
     keys: Keys,
     /// Two clicks of one visit take turns, so that the same file is spent once.
-    turns: Vec<Mutex<()>>,
+    turns: Arc<[Mutex<()>]>,
 }
 
 /// Keys below ROOT, by purpose.
@@ -141,6 +141,12 @@ impl Channel {
         let ring = parts.records.ring();
         let keys = Keys { session: ring.root("session"), otp: ring.root("otp"), index: ring.root("index") };
         Self { parts, options, keys, turns: (0..TURNS).map(|_| Mutex::new(())).collect() }
+    }
+
+    /// The same with other texts; visits go on, and those of before and after take turns.
+    #[must_use]
+    pub fn renewed(&self, parts: Parts, options: Options) -> Self {
+        Self { turns: Arc::clone(&self.turns), ..Self::new(parts, options) }
     }
 
     /// What a link leads to. Pure: scanners come here first, and often.

@@ -1,6 +1,8 @@
 //! What a value must be beyond its type.
 
-use super::{Admd, Brand, Domain, File, House, Log, Mailbox, queue, relay, smtp, web};
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Admd, Brand, Domain, File, House, Log, Mailbox, monitor, queue, relay, smtp, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -117,6 +119,34 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             "as in [1, 5, 15, 30, 60]",
         );
     }
+}
+
+/// Two listeners that want the same address: the second could not be opened.
+pub fn listeners((smtp, web, admin): (&smtp::Options, &web::Options, &monitor::Options), file: &mut File<'_>) {
+    let named = |table: &'static str, key: &'static str, addresses: &[SocketAddr]| {
+        addresses.iter().map(|address| (table, key, *address)).collect::<Vec<_>>()
+    };
+    let all = [
+        named("smtp", "listen", &smtp.listen),
+        named("smtp", "submission", &smtp.submission),
+        named("smtp", "listen_tls", &smtp.listen_tls),
+        named("web", "listen", &[web.listen]),
+        named("admin", "listen", &admin.listen),
+    ]
+    .concat();
+    for (place, (table, key, address)) in all.iter().enumerate() {
+        let before = all.iter().take(place).find(|(.., other)| overlap(*address, *other));
+        if let Some((other_table, other_key, other)) = before {
+            let what = format!("{key} = {address} is taken by {other_key} = {other} of [{other_table}]");
+            file.mistake((table, key), &what, "each listener needs an address or a port of its own");
+        }
+    }
+}
+
+/// Whether one address is part of the other. An unspecified IPv6 address takes IPv4 too; port 0 is always another.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| wide == narrow || (wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4()));
+    one.port() == other.port() && one.port() != 0 && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
 }
 
 /// The log's level.

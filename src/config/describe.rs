@@ -1,10 +1,10 @@
 //! The reference of all options, printed from their declarations.
 
-use super::{Described, House, Log, Store, policy, queue, relay, smtp, web};
+use super::{Described, House, Log, Store, monitor, policy, queue, relay, smtp, web};
 
 /// The reference as Markdown: one table a section.
 pub fn describe() -> String {
-    let sections: [(&str, &str, Vec<Described>); 9] = [
+    let sections: [(&str, &str, Vec<Described>); 10] = [
         ("[house]", "The organisation served.", House::describe()),
         ("[smtp]", "Mail in.", smtp::Options::describe()),
         ("[relay]", "Where mail goes next.", relay::Options::describe()),
@@ -17,7 +17,8 @@ pub fn describe() -> String {
         ("[policy]", "Defaults and limits of all policies.", policy::Options::describe()),
         ("[queue]", "How long and how often mail is tried again.", queue::Options::describe()),
         ("[store]", "Where state, keys, rules and policies are kept.", Store::describe()),
-        ("[log]", "The log on standard error.", Log::describe()),
+        ("[admin]", "Metrics, health and an overview, for the operator's machines and eyes.", monitor::Options::describe()),
+        ("[log]", "One line for each fate, with its ids.", Log::describe()),
     ];
     let mut text = String::new();
     for (name, about, options) in sections {

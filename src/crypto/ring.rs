@@ -131,10 +131,13 @@ impl KeyRing {
         if magic != MAGIC {
             return Err(no_ring());
         }
-        if *version != VERSION {
+        if *version > VERSION {
             return Err(Unusable(format!(
-                "{shown}: version {version} is of another release, this one knows {VERSION}\n    run the newer release"
+                "{shown}: version {version} is of a newer release, this one knows {VERSION}\n    run the newer release; nothing was changed"
             )));
+        }
+        if *version < VERSION {
+            return Err(no_ring());
         }
         let plain = aead::open(&kek.0, head, sealed).map(Zeroizing::new).map_err(|_| {
             Unusable(format!(

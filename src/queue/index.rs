@@ -1,8 +1,9 @@
 //! Which entries there are and when each one's turn is: in memory, rebuilt from the records at open.
 //!
-//! About 80 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
+//! About 110 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use super::{Lane, QueueId};
 
@@ -13,6 +14,7 @@ pub(super) type Millis = i64;
 #[derive(Debug, Default)]
 pub(super) struct Index {
     places: HashMap<QueueId, Place>,
+    arrivals: BTreeSet<(Millis, QueueId)>,
     due: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
     leased: BTreeSet<(Millis, QueueId)>,
 }
@@ -62,6 +64,23 @@ pub(super) enum Turn {
     Leased(Millis),
 }
 
+/// Entries by whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Their time has come.
+    pub due: usize,
+    /// They wait for their next attempt.
+    pub later: usize,
+    /// An attempt has them.
+    pub leased: usize,
+    /// They wait for the operator.
+    pub held: usize,
+    /// When the oldest arrived, in milliseconds since 1970.
+    pub oldest: Option<Millis>,
+    /// Since when the first whose time has come waits, in milliseconds since 1970.
+    pub overdue: Option<Millis>,
+}
+
 impl Index {
     /// Puts an entry in, or in its new place.
     pub fn put(&mut self, id: QueueId, place: Place) {
@@ -70,12 +89,14 @@ impl Index {
             Turn::Due(at) => self.due.entry(place.lane).or_default().insert((at, id)),
             Turn::Leased(until) => self.leased.insert((until, id)),
         };
+        self.arrivals.insert((place.arrived, id));
         self.places.insert(id, place);
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, id: QueueId) -> Option<Place> {
         let place = self.places.remove(&id)?;
+        self.arrivals.remove(&(place.arrived, id));
         match place.turn {
             Turn::Due(at) => self.due.get_mut(&place.lane).is_some_and(|due| due.remove(&(at, id))),
             Turn::Leased(until) => self.leased.remove(&(until, id)),
@@ -146,21 +167,28 @@ impl Index {
         self.places.get(&id).copied()
     }
 
-    /// Up to `limit` entries in order of arrival, after `from`. Holds no more than `limit` while it looks.
+    /// Up to `limit` entries in order of arrival, after `from`.
     pub fn after(&self, from: Option<QueueId>, limit: usize) -> Vec<QueueId> {
         let start = from.map(|id| (self.places.get(&id).map_or(Millis::MIN, |place| place.arrived), id));
-        let mut earliest = BTreeSet::new();
-        for (id, place) in &self.places {
-            let key = (place.arrived, *id);
-            if start.is_some_and(|start| key <= start) {
-                continue;
-            }
-            earliest.insert(key);
-            if earliest.len() > limit {
-                earliest.pop_last();
-            }
+        let after = start.map_or(Bound::Unbounded, Bound::Excluded);
+        self.arrivals.range((after, Bound::Unbounded)).take(limit).map(|(_, id)| *id).collect()
+    }
+
+    /// How many there are by whose turn it is, and since when the first of them.
+    pub fn census(&self, now: Millis) -> Census {
+        let count =
+            |range: (Bound<(Millis, QueueId)>, Bound<(Millis, QueueId)>)| self.due.values().map(|due| due.range(range).count()).sum();
+        let due: usize = count((Bound::Unbounded, Bound::Included((now, LAST))));
+        let held: usize = count((Bound::Included((HELD, QueueId(0))), Bound::Unbounded));
+        let first = self.due.values().filter_map(|due| due.first()).map(|(at, _)| *at).min();
+        Census {
+            due,
+            later: self.due.values().map(BTreeSet::len).sum::<usize>() - due - held,
+            leased: self.leased.len(),
+            held,
+            oldest: self.arrivals.first().map(|(arrived, _)| *arrived),
+            overdue: first.filter(|at| *at <= now),
         }
-        earliest.into_iter().map(|(_, id)| id).collect()
     }
 
     /// How many there are.
@@ -183,6 +211,8 @@ impl Index {
     }
 }
 
+/// The turn of an entry that waits for the operator: the end of the year 9999.
+pub(super) const HELD: Millis = 253_402_207_200_000;
 /// After every id at the same time.
 const LAST: QueueId = QueueId(u64::MAX);
 
@@ -252,6 +282,15 @@ mod tests {
         assert_eq!(numbers(&index.after(None, 3)), [7, 3, 9]);
         assert_eq!(numbers(&index.after(Some(QueueId(9)), 3)), [1]);
         assert_eq!(numbers(&index.after(Some(QueueId(1)), 3)), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn a_census_tells_whose_turn_it_is() {
+        let mut index = index(&[(1, 5, 30), (2, 3, 10), (3, 4, 20), (4, 9, 99), (5, 7, HELD)]);
+        index.lease(10, 500, 1);
+        assert_eq!(index.census(30), Census { due: 2, later: 1, leased: 1, held: 1, oldest: Some(3), overdue: Some(20) });
+        index.remove(QueueId(2));
+        assert_eq!(index.census(10), Census { due: 0, later: 3, leased: 0, held: 1, oldest: Some(4), overdue: None });
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod spool;
 mod work;
 
 use entry::Entry;
-pub use index::Waiting;
+pub use index::{Census, Waiting};
 use index::{Index, Millis, Place, Taking};
 pub use revoke::Revoke;
 use spool::{Spool, Spooled, fault, lock, trouble};
@@ -202,6 +202,13 @@ pub struct Listed {
     pub last: Option<Diagnostic>,
 }
 
+impl Listed {
+    /// Whether it waits for the operator.
+    pub fn is_held(&self) -> bool {
+        self.next.as_millisecond() >= index::HELD
+    }
+}
+
 impl Queue {
     /// Over its stores. What was leased when the process ended is due again.
     pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
@@ -302,6 +309,11 @@ impl Queue {
         lock(&self.index).len()
     }
 
+    /// How many there are by whose turn it is.
+    pub fn census(&self, now: Timestamp) -> Census {
+        lock(&self.index).census(now.as_millisecond())
+    }
+
     /// Entries in order of arrival, after `from`. One whose record is damaged is left out; the log
     /// names it.
     pub fn list(&self, from: Option<QueueId>, limit: usize) -> Result<Vec<Listed>, Fault> {
@@ -387,6 +399,11 @@ impl Queue {
         self.spool.tidy()
     }
 
+    /// Lets slots and octets of settled entries be while this is held, so that a copy of all of it can be made.
+    pub fn quiet(&self) -> impl Drop + '_ {
+        self.spool.quiet()
+    }
+
     /// Removes octets that never got an entry; called at the start and every hour or so.
     pub fn sweep(&self, now: Timestamp) -> Result<usize, Fault> {
         self.spool.sweep(timestamp(now.as_millisecond().saturating_sub(ORPHAN_AGE)))
@@ -418,6 +435,38 @@ impl Queue {
     /// Where an entry waits.
     fn place(&self, entry: &Entry) -> Place {
         entry.head.place((self.lanes)(&entry.envelope), &self.options)
+    }
+}
+
+/// Makes every entry wait for the operator, whatever its time: after a restore nobody knows which of them
+/// were relayed since. To be called before the queue is opened. Tells how many there are; one that is damaged
+/// is left to be set aside.
+pub fn hold_all(records: &SealedRecords) -> Result<usize, Fault> {
+    let mut held = 0;
+    let mut from = Vec::new();
+    loop {
+        let keys = records.keys(entry::PREFIX, &from, spool::PAGE)?;
+        let mut writes = Vec::new();
+        for key in &keys {
+            let read = records.get(key).and_then(|record| {
+                let record = record.ok_or_else(|| Fault("gone".into()))?;
+                Entry::parse(&record.value).map_err(|damaged| Fault(damaged.0.into()))
+            });
+            match (read, Entry::id(key)) {
+                (Ok(mut entry), Some(_)) => {
+                    entry.head.next = index::HELD;
+                    writes.push(records.put(key.clone(), &entry.write()?));
+                }
+                (Err(fault), Some(id)) => damaged(id, &fault),
+                (_, None) => {}
+            }
+        }
+        held += writes.len();
+        records.commit(vec![], writes).map_err(fault)?;
+        match keys.last() {
+            Some(last) if keys.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(held),
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::event::meter::Step;
 use crate::mail::{EnhancedStatus, Envelope};
 use crate::queue::{Diagnostic, Fate, Outcome, Reports};
 use crate::smtp::client::{Answer, Body, Pending, Said, Stage, Trouble};
@@ -49,6 +50,7 @@ pub(super) struct Missed {
 
 /// Hands the message over, or says for each recipient why not.
 pub(super) async fn attempt(destination: &Destination, load: &Load<'_>) -> Vec<Outcome> {
+    let _timer = Step::Attempt.begin();
     let handed_over = tokio::time::timeout(ATTEMPT_MAX, async { poise(destination, load).await?.finish().await });
     match handed_over.await {
         Ok(heard) => outcomes(load.envelope, heard),

@@ -1,6 +1,7 @@
 //! Where one lane's mail goes: a next hop, or several that share the load and stand in for each other;
 //! with the limits that queue and offers have in common.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -74,6 +75,15 @@ impl Destination {
             order.extend(self.hops.iter().min_by_key(|(_, hop)| until(hop)).map(|(_, hop)| Arc::clone(hop)));
         }
         order
+    }
+
+    /// Connects to each of its hops and goes without mail.
+    pub async fn probe(&self) -> Result<(), Mistake> {
+        for (_, hop) in &self.hops {
+            let pooled = hop.connect().await.map_err(|trouble| Mistake::whole(Path::new(&hop.name), trouble.said.words))?;
+            pooled.connection.quit().await;
+        }
+        Ok(())
     }
 
     /// Room for one message, by then at the latest.

@@ -34,11 +34,13 @@ pub use options::{NextHops, Options, RouteOptions, Tls};
 pub use route::Routes;
 
 /// All ways out: that of `[relay]`, and the routes that come before it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Ways {
     /// `[relay]`.
+    #[serde(flatten)]
     pub rest: Options,
     /// `[[relay.routes]]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteOptions>,
 }
 
@@ -75,6 +77,14 @@ pub fn check(ways: &Ways) -> Vec<Mistake> {
     ways.flat_map(|way| hop::check(&way)).collect()
 }
 
+/// Connects to every next hop as an attempt would, and goes without mail.
+pub async fn probe(ways: &Ways, admd: &Admd, clock: Clock) -> Result<(), Mistake> {
+    for way in std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way)) {
+        Destination::new(&admd.hostname, &way, &clock)?.probe().await?;
+    }
+    Ok(())
+}
+
 impl Relay {
     /// Reads key files and roots once. The queue's lanes are those of the routes.
     pub fn new(stations: Stations, admd: &Admd, ways: &Ways, clock: Clock) -> Result<Self, Mistake> {
@@ -89,6 +99,11 @@ impl Relay {
     pub fn hurry(&self) {
         self.destinations.iter().for_each(|destination| destination.hurry());
         self.wake();
+    }
+
+    /// Every way out as the log names it.
+    pub fn hops(&self) -> Vec<String> {
+        self.destinations.iter().map(|destination| destination.name.clone()).collect()
     }
 
     /// Each way out by its lane: its hops, and why none of them can be reached, if that is so.

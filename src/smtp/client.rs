@@ -16,6 +16,7 @@ use rustls::ClientConfig;
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
 use super::framing::{CrlfWriter, Unsendable};
 use super::xtext;
+use crate::event::meter::Connected;
 use crate::mail::{BodyType, Domain, EnhancedStatus, Envelope, Notify, Recipient, Return, ReversePath, Utf8};
 use crate::secret::Secret;
 
@@ -126,6 +127,7 @@ pub struct Connection {
     dialogue: Dialogue,
     offered: Capabilities,
     state: State,
+    _connected: Connected,
 }
 
 /// What may be done with a connection next.
@@ -157,7 +159,7 @@ impl Connection {
         opening.greet(hello).await?;
         let opening = opening.secure(hop, hello, security).await?;
         let (dialogue, offered) = opening.authenticate(credentials).await?;
-        Ok(Self { dialogue, offered, state: State::Ready })
+        Ok(Self { dialogue, offered, state: State::Ready, _connected: Connected::new("relay") })
     }
 
     /// One whole transaction: [`begin`](Self::begin), then [`finish`](Self::finish). One answer per recipient, in their order.

@@ -14,6 +14,7 @@ use super::reply::{self, Fixed, Reply, fixed};
 use super::server::{Hangup, Pace, Server, Stream};
 use super::wire::Wire;
 use super::{Intake, Peer, Received, Transaction};
+use crate::event::meter::Step;
 use crate::event::{Event, emit};
 use crate::mail::Envelope;
 
@@ -43,6 +44,7 @@ pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut
 
 /// Hands a complete message on. The 250 needs a receipt: nothing else can say it.
 pub(super) async fn settle<I: Intake>(server: &Server<I>, envelope: Envelope, message: Received, peer: Peer) -> Reply {
+    let _timer = Step::Accept.begin();
     let header = header(&message.bytes);
     if header.len() > HEADER_MAX {
         return refuse(fixed::HEADER_TOO_LONG);

@@ -22,13 +22,14 @@ use tokio_rustls::TlsAcceptor;
 use super::framing::{Line, take_line};
 use super::options::Options;
 use super::reception::Reception;
-use super::reply::{Reply, fixed};
+use super::reply::{Fixed, Reply, fixed};
 use super::sasl::Claim;
 use super::session::{Act, Cover, House, LINE_MAX, Offer, Session};
 use super::users::{Users, Verdict};
 use super::wire::{Pipelined, Wire};
 use super::{Intake, receive};
 use crate::clock::Clock;
+use crate::event::meter::Connected;
 use crate::event::{Event, emit};
 use crate::mail::{Admd, Envelope};
 use crate::net::peers::{Peers, Seat, Surplus};
@@ -42,6 +43,17 @@ pub struct Server<I> {
     users: Option<Arc<Users>>,
     tls: Option<TlsAcceptor>,
     peers: Arc<Peers>,
+    doors: watch::Sender<Doors>,
+}
+
+/// Whether new mail is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Doors {
+    /// It is.
+    #[default]
+    Open,
+    /// Connections get a 421, open sessions the same once their message is through.
+    Closed,
 }
 
 /// What a server works with.
@@ -97,6 +109,7 @@ struct Guest {
 pub(super) struct Pace {
     pub(super) ends: Instant,
     stopping: watch::Receiver<bool>,
+    doors: watch::Receiver<Doors>,
 }
 
 impl<I: Intake> Server<I> {
@@ -107,7 +120,17 @@ impl<I: Intake> Server<I> {
         let peers = Peers::new(options.connections_per_address, options.connections.min(descriptors_for_sessions()));
         let house = House { admd, options, tls: offer(tls.is_some()), auth: offer(users.is_some() && tls.is_some()) };
         let (tls, reception) = (tls.map(TlsAcceptor::from), Reception::new(spool));
-        Arc::new(Self { intake, house: Arc::new(house), reception, clock, users, tls, peers })
+        Arc::new(Self { intake, house: Arc::new(house), reception, clock, users, tls, peers, doors: watch::Sender::default() })
+    }
+
+    /// Opens or closes the doors of all listeners.
+    pub fn set_doors(&self, doors: Doors) {
+        self.doors.send_replace(doors);
+    }
+
+    /// Whether new mail is taken.
+    pub fn doors(&self) -> Doors {
+        *self.doors.borrow()
     }
 
     /// Takes connections until `stop`. Then every open session gets a 421, or half a minute to finish its message.
@@ -142,16 +165,25 @@ impl<I: Intake> Server<I> {
     }
 
     fn admit(&self, stream: &TcpStream, address: IpAddr) -> Option<Seat> {
-        self.peers.admit(address).map_err(|surplus| turn_away(stream, surplus)).ok()
+        if self.doors() == Doors::Closed {
+            turn_away(stream, fixed::GOING_DOWN);
+            return None;
+        }
+        let words = |surplus| match surplus {
+            Surplus::FromThere => fixed::TOO_MANY_FROM_YOU,
+            Surplus::AtAll => fixed::TOO_MANY_CONNECTIONS,
+        };
+        self.peers.admit(address).map_err(|surplus| turn_away(stream, words(surplus))).ok()
     }
 
     fn pace(&self, stopping: watch::Receiver<bool>) -> Pace {
-        Pace { ends: Instant::now() + Duration::from_secs(self.house.options.session_timeout), stopping }
+        Pace { ends: Instant::now() + Duration::from_secs(self.house.options.session_timeout), stopping, doors: self.doors.subscribe() }
     }
 
     /// One connection from its first octet to its last.
     async fn serve(self: Arc<Self>, guest: Guest) {
         let Guest { stream, address, start, mut pace, _seat } = guest;
+        let _connected = Connected::new("smtp");
         // One write per reply or batch: waiting for more to send would only delay it.
         let _ = stream.set_nodelay(true);
         match start {
@@ -283,9 +315,12 @@ impl<I: Intake> Server<I> {
 }
 
 impl Pace {
-    /// Waits for the gateway to stop. A server that is gone has stopped as well.
+    /// Waits for the gateway to stop or to close its doors. A server that is gone has stopped as well.
     async fn told_to_stop(&mut self) {
-        let _ = self.stopping.wait_for(|stopping| *stopping).await;
+        tokio::select! {
+            _ = self.stopping.wait_for(|stopping| *stopping) => {}
+            _ = self.doors.wait_for(|doors| *doors == Doors::Closed) => {}
+        }
     }
 }
 
@@ -323,11 +358,8 @@ async fn hang_up<S: Stream>(mut wire: Wire<S>, hangup: Hangup) {
 }
 
 /// A 421 without a task or a wait: whoever floods us gets no more than one write of ours.
-fn turn_away(stream: &TcpStream, surplus: Surplus) {
-    let reply = Reply::from(match surplus {
-        Surplus::FromThere => fixed::TOO_MANY_FROM_YOU,
-        Surplus::AtAll => fixed::TOO_MANY_CONNECTIONS,
-    });
+fn turn_away(stream: &TcpStream, words: Fixed) {
+    let reply = Reply::from(words);
     let mut said = Vec::new();
     reply.write(&mut said);
     let _ = rustix::net::send(stream, &said, rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL);

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -75,7 +75,7 @@ impl FileSlots {
             let mut found = [0; 5];
             file.read_exact_at(&mut found, 0)?;
             if found != header() {
-                return Err(at(&"not a slot file of version 1\n    restore it from the backup, or run the newer release"));
+                return Err(at(&refusal(found)));
             }
         }
         let bitmaps = (0..length.saturating_sub(PAGE) / GROUP).map(|group| read_bitmap(&file, group)).collect::<Result<Vec<_>, _>>()?;
@@ -87,6 +87,24 @@ impl FileSlots {
     /// How many slots the file has room for.
     pub fn places(&self) -> u32 {
         self.lock().count()
+    }
+
+    /// Whether the slot still holds what it was given out with.
+    pub fn lives(&self, slot: SlotNo) -> Result<bool, Fault> {
+        let (places, at) = (self.lock(), place(slot));
+        Ok(places.is_taken(at) && number(at, &*self.at(at)?) == slot)
+    }
+
+    /// All slots as they are at this moment, in a new file. Nobody gets or loses one meanwhile.
+    pub fn copy_to(&self, path: &Path) -> Result<(), Fault> {
+        let _nobody = self.lock();
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut octets = Zeroizing::new(vec![0; PAGE as usize]);
+        for page in 0..self.file.metadata()?.len() / PAGE {
+            self.file.read_exact_at(&mut octets, page * PAGE)?;
+            copy.write_all(&octets)?;
+        }
+        Ok(copy.sync_all()?)
     }
 
     /// Frees every slot but these and those made ready by this process; for a holder that knows
@@ -268,6 +286,17 @@ const fn offset(at: u32) -> u64 {
 
 fn full() -> Fault {
     Fault("the slot file is full".to_owned())
+}
+
+/// What is said of a file that begins otherwise.
+fn refusal(found: [u8; 5]) -> String {
+    let [magic @ .., version] = header();
+    match found {
+        [a, b, c, d, newer] if [a, b, c, d] == magic && newer > version => {
+            format!("version {newer} is of a newer release, this one knows {version}\n    run the newer release; nothing was changed")
+        }
+        _ => String::from("not a slot file\n    restore it from the backup"),
+    }
 }
 
 const fn header() -> [u8; 5] {

@@ -25,6 +25,7 @@ mod clock;
 mod opening;
 pub mod parcel;
 mod record;
+mod restoring;
 mod sealing;
 mod sweeping;
 mod wrap;
@@ -32,6 +33,7 @@ mod wrap;
 use clock::HighWater;
 pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State};
 use record::{Stage, StoredLink, StoredParcel, StoredRecipient, StoredState, Tombstone, Way};
+pub use restoring::{Blocked, CaughtUp};
 
 /// Where parcels are kept.
 pub struct Vault {

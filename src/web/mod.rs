@@ -27,7 +27,7 @@ use crate::store::Fault;
 
 pub use page::Pages;
 pub use route::{ROUTES, router};
-pub use server::serve;
+pub use server::{Shown, serve};
 
 crate::options! {
     /// The listener of the pages.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -25,16 +26,36 @@ use tokio::time::{Instant, Sleep};
 use super::guard::Peer;
 use super::{App, Options, route};
 use crate::channel::Client;
+use crate::event::meter::Connected;
 use crate::event::{self, Event};
+
+/// What is shown now; a reload replaces it, and connections that are open go on with what they began.
+pub struct Shown {
+    router: ArcSwap<axum::Router>,
+    options: Arc<Options>,
+}
+
+impl Shown {
+    /// These pages. Limits and waits are theirs for good.
+    pub fn new(app: App) -> Arc<Self> {
+        let options = Arc::clone(&app.options);
+        Arc::new(Self { router: ArcSwap::from_pointee(route::router(app)), options })
+    }
+
+    /// These pages from now on.
+    pub fn replace(&self, app: App) {
+        self.router.store(Arc::new(route::router(app)));
+    }
+}
 
 /// Serves pages until `stop`; then no more are taken, running answers get their time, the rest is
 /// cut off. Without `tls` it speaks plain HTTP: behind a proxy, or on loopback.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, app: App, stop: impl Future<Output = ()>) {
-    let options = Arc::clone(&app.options);
+pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shown: Arc<Shown>, stop: impl Future<Output = ()>) {
+    let options = Arc::clone(&shown.options);
     let server = Server {
         tls: tls.map(|config| tokio_rustls::TlsAcceptor::from(with_alpn(&config))),
         http: http(&options),
-        router: route::router(app),
+        shown,
         places: Arc::new(Semaphore::new(options.connections)),
         clients: Arc::default(),
         graceful: GracefulShutdown::new(),
@@ -68,7 +89,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>
 struct Server {
     tls: Option<tokio_rustls::TlsAcceptor>,
     http: auto::Builder<TokioExecutor>,
-    router: axum::Router,
+    shown: Arc<Shown>,
     places: Arc<Semaphore>,
     clients: Arc<Clients>,
     graceful: GracefulShutdown,
@@ -84,7 +105,7 @@ impl Server {
         let handshake = Duration::from_secs(self.options.request_seconds);
         let talk = Talk {
             http: self.http.clone(),
-            service: Labelled { router: TowerToHyperService::new(self.router.clone()), peer },
+            service: Labelled { router: TowerToHyperService::new(axum::Router::clone(&self.shown.router.load())), peer },
             watcher: self.graceful.watcher(),
             _held: (place, seat),
         };
@@ -115,6 +136,7 @@ struct Talk {
 
 impl Talk {
     async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
+        let _connected = Connected::new("https");
         let connection = self.http.serve_connection(TokioIo::new(stream), self.service).into_owned();
         // What a peer does wrong here is its own affair; what we do wrong was logged where it happened.
         let _ = tokio::time::timeout(CONNECTION_MAX, self.watcher.watch(connection)).await;

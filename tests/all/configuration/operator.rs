@@ -47,6 +47,8 @@ impl SetUp {
             &format!("http://127.0.0.1:{web}"),
             "--next-hop",
             "127.0.0.1:9",
+            "--admin",
+            &format!("127.0.0.1:{}", free_port()),
         ]);
         assert!(made.status.success(), "{}", told(&made));
         Self { place, smtp }

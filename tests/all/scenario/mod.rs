@@ -4,11 +4,13 @@
 
 mod house;
 
+mod backup;
 mod doubts;
 mod expiry;
 mod foreign;
 mod loops;
 mod mixed;
+mod monitor;
 mod offered;
 mod reload;
 mod rest;

@@ -2,6 +2,7 @@
 
 mod attack;
 mod blobs;
+mod frozen;
 mod life;
 mod records;
 mod slots;
