@@ -23,6 +23,9 @@ tests/browser/run.sh
 step "quick faults"
 python3 tests/faults/quick.py --program target/debug/waxseal
 
+step "what an operator does to a running gateway"
+python3 tests/faults/operations.py --program target/debug/waxseal
+
 step "a download that is cut off and resumed"
 python3 tests/faults/download.py --megabytes 200 --program target/debug/waxseal
 

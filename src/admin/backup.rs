@@ -29,11 +29,14 @@ pub async fn run(arguments: &Arguments, configuration: &Path, out: &mut dyn Writ
     let part = if arguments.slots { Part::Slots } else { Part::Whole };
     ask(&socket, &Request::Backup { directory, part }).await?;
     loop {
-        match ask(&socket, &Request::BackupState).await? {
-            Answer::BackingUp => tokio::time::sleep(EVERY / 4).await,
-            Answer::BackedUp { told } => return Ok(writeln!(out, "{told}")?),
-            _ => return Err(unexpected()),
+        let state = ask(&socket, &Request::BackupState).await?;
+        if let Answer::BackedUp { told } = state {
+            return Ok(writeln!(out, "{told}")?);
         }
+        if state != Answer::BackingUp {
+            return Err(unexpected());
+        }
+        tokio::time::sleep(EVERY / 4).await;
     }
 }
 

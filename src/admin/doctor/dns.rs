@@ -47,11 +47,12 @@ impl Dns {
         let (four, six) = tokio::join!(self.ask(name, RecordType::A), self.ask(name, RecordType::AAAA));
         let mut addresses = Vec::new();
         for answer in [&four, &six] {
-            addresses.extend(answer.iter().flatten().filter_map(|data| match data {
-                RData::A(address) => Some(IpAddr::from(address.0)),
-                RData::AAAA(address) => Some(IpAddr::from(address.0)),
-                _ => None,
-            }));
+            let four =
+                answer.iter().flatten().filter_map(|data| if let RData::A(found) = data { Some(IpAddr::from(found.0)) } else { None });
+            addresses.extend(four);
+            let six =
+                answer.iter().flatten().filter_map(|data| if let RData::AAAA(found) = data { Some(IpAddr::from(found.0)) } else { None });
+            addresses.extend(six);
         }
         match (addresses.is_empty(), four, six) {
             (false, ..) => Ok(addresses),
@@ -70,9 +71,9 @@ impl Dns {
     /// TXT records, the strings of each put together.
     pub async fn texts(&self, name: &str) -> Result<Vec<String>, Unanswered> {
         let answers = self.ask(name, RecordType::TXT).await?;
-        let text = |data: &RData| match data {
-            RData::TXT(text) => Some(text.txt_data.iter().map(|piece| String::from_utf8_lossy(piece)).collect()),
-            _ => None,
+        let text = |data: &RData| {
+            let RData::TXT(text) = data else { return None };
+            Some(text.txt_data.iter().map(|piece| String::from_utf8_lossy(piece)).collect())
         };
         Ok(answers.iter().filter_map(text).collect())
     }

@@ -169,7 +169,7 @@ async fn running(configuration: &Configuration) -> Vec<Finding> {
             Finding::wrong("clock", doubt, "set the clock right; if it is: waxseal clock believe")
         }
         Ok(Ok(Answer::Clock { doubt: None, .. })) => place::clock(),
-        _ => Finding::warn("clock", "the gateway does not say what it thinks of it", "waxseal clock show"),
+        Ok(_) | Err(_) => Finding::warn("clock", "the gateway does not say what it thinks of it", "waxseal clock show"),
     };
     vec![about, clock]
 }

@@ -110,10 +110,11 @@ impl Walk<'_> {
 
     fn is_in(&self, network: &str) -> Match {
         let network = network.parse::<IpNet>().ok().or_else(|| network.parse::<IpAddr>().ok().map(IpNet::from));
-        network.map_or_else(
-            || Match::Unknown(String::from("a network in the record is not well-formed")),
-            |network| self.verdict(network.contains(&self.address)),
-        )
+        match network {
+            Some(network) if network.contains(&self.address) => Match::Yes,
+            Some(_) => Match::No,
+            None => Match::Unknown(String::from("a network in the record is not well-formed")),
+        }
     }
 
     async fn is_at(&mut self, name: &str, length: &str) -> Match {
@@ -121,7 +122,8 @@ impl Walk<'_> {
             return Match::Unknown(TOO_MANY.to_owned());
         }
         match self.dns.addresses(name).await {
-            Ok(addresses) => self.verdict(addresses.iter().any(|address| self.covers(*address, length))),
+            Ok(addresses) if addresses.iter().any(|address| self.covers(*address, length)) => Match::Yes,
+            Ok(_) => Match::No,
             Err(Unanswered::None) => Match::No,
             Err(Unanswered::Trouble(why)) => Match::Unknown(format!("{name}: {why}")),
         }
@@ -162,10 +164,6 @@ impl Walk<'_> {
         let (four, six) = length.split_once("//").unwrap_or((length, ""));
         let length = if address.is_ipv4() { four.parse().unwrap_or(32) } else { six.trim_start_matches('/').parse().unwrap_or(128) };
         IpNet::new(address, length).is_ok_and(|network| network.contains(&self.address))
-    }
-
-    const fn verdict(&self, is_so: bool) -> Match {
-        if is_so { Match::Yes } else { Match::No }
     }
 
     /// RFC 7208 §4.6.4.

@@ -43,9 +43,9 @@ impl Manifest {
     pub fn read(directory: &Path, key: &Key) -> Result<Self, Failed> {
         let path = directory.join(MANIFEST);
         let wrong = |what: String| Failed(format!("{}: {what}", path.display()));
-        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => wrong(String::from("there is none: this is no backup, or one that did not finish")),
-            _ => wrong(error.to_string()),
+        let text = fs::read_to_string(&path).map_err(|error| {
+            let is_absent = error.kind() == io::ErrorKind::NotFound;
+            wrong(if is_absent { String::from("there is none: this is no backup, or one that did not finish") } else { error.to_string() })
         })?;
         let manifest: Self = serde_json::from_str(&text).map_err(|error| wrong(format!("not a manifest: {error}")))?;
         if manifest.format > FORMAT {

@@ -178,6 +178,18 @@ fn a_domain_without_a_dkim_key_is_remarked_on() {
 }
 
 #[test]
+fn a_listener_of_the_operator_that_others_reach_is_remarked_on() {
+    let house = SetUp::new();
+    let text = fs::read_to_string(house.path("waxseal.toml")).unwrap();
+    let (before, _) = text.split_once("[admin]").unwrap();
+    fs::write(house.path("waxseal.toml"), format!("{before}[admin]\nlisten = [\"0.0.0.0:9925\", \"[::1]:9925\"]\n")).unwrap();
+    let output = house.run(&["check"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("[admin] listen: 0.0.0.0:9925 is no loopback address"), "{said}");
+    assert_eq!(said.matches("loopback").count(), 1, "{said}");
+}
+
+#[test]
 fn wrong_usage_is_2_and_what_was_not_done_is_1() {
     let house = SetUp::new();
     for (words, expect, says) in [
@@ -185,6 +197,10 @@ fn wrong_usage_is_2_and_what_was_not_done_is_1() {
         (vec!["queue"], 2, "list"),
         (vec!["queue", "list"], 1, "control.sock"),
         (vec!["reload"], 1, "the running gateway is asked, and none answers"),
+        (vec!["drain"], 1, "the running gateway is asked, and none answers"),
+        (vec!["backup", "/nowhere"], 1, "the running gateway is asked, and none answers"),
+        (vec!["restore", "/nowhere"], 1, "/nowhere/ring"),
+        (vec!["queue", "retry"], 2, "required"),
         (vec!["explain", "/nowhere.eml", "--from", "a@example.org", "--to", "b@mail.example"], 1, "/nowhere.eml"),
         (vec!["user", "add", "ann@example.org"], 1, "no users file is named"),
     ] {

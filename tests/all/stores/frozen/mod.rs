@@ -14,7 +14,6 @@ use waxseal::crypto::{Kek, KeyRing, LinkSecret};
 use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, ReversePath, Utf8};
 use waxseal::queue::{Carries, NewEntry, Options, Queue, Stores};
 use waxseal::store::blobs::DirectoryBlobs;
-use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
 use waxseal::vault::{Denied, ItemId, State};
 
