@@ -19,6 +19,7 @@ use crate::notice::Notices;
 use crate::policy::PolicySet;
 use crate::queue::{self, Queue};
 use crate::relay::{self, Relay, Routes, Stations};
+use crate::smtp::client::Said;
 use crate::smtp::users::Users;
 use crate::transform::dkim::Signers;
 use crate::vault::Vault;
@@ -87,10 +88,9 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     }
 }
 
-/// Connects to the next hop as the relay would, and goes without mail.
-pub async fn probe_next_hop(configuration: &Configuration) -> Result<(), Failed> {
-    let probed = relay::probe(&build::ways(configuration), &configuration.admd, clock()).await;
-    probed.map_err(|mistake| Failed(mistake.what))
+/// Connects to every next hop as the relay would, and goes without mail: each with what kept it from that.
+pub async fn probe_next_hops(configuration: &Configuration) -> Result<Vec<(String, Option<Said>)>, Failed> {
+    Ok(relay::probe(&build::ways(configuration), &configuration.admd, clock()).await?)
 }
 
 /// The domains of the house whose changed mail leaves without a signature.

@@ -176,10 +176,8 @@ impl Index {
 
     /// How many there are by whose turn it is, and since when the first of them.
     pub fn census(&self, now: Millis) -> Census {
-        let count =
-            |range: (Bound<(Millis, QueueId)>, Bound<(Millis, QueueId)>)| self.due.values().map(|due| due.range(range).count()).sum();
-        let due: usize = count((Bound::Unbounded, Bound::Included((now, LAST))));
-        let held: usize = count((Bound::Included((HELD, QueueId(0))), Bound::Unbounded));
+        let due: usize = self.due.values().map(|due| due.range(..=(now, LAST)).count()).sum();
+        let held: usize = self.due.values().map(|due| due.range((HELD, QueueId(0))..).count()).sum();
         let first = self.due.values().filter_map(|due| due.first()).map(|(at, _)| *at).min();
         Census {
             due,
@@ -287,7 +285,7 @@ mod tests {
     #[test]
     fn a_census_tells_whose_turn_it_is() {
         let mut index = index(&[(1, 5, 30), (2, 3, 10), (3, 4, 20), (4, 9, 99), (5, 7, HELD)]);
-        index.lease(10, 500, 1);
+        index.lease(10, &taking(500, 1));
         assert_eq!(index.census(30), Census { due: 2, later: 1, leased: 1, held: 1, oldest: Some(3), overdue: Some(20) });
         index.remove(QueueId(2));
         assert_eq!(index.census(10), Census { due: 0, later: 3, leased: 0, held: 1, oldest: Some(4), overdue: None });

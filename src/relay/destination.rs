@@ -1,19 +1,19 @@
 //! Where one lane's mail goes: a next hop, or several that share the load and stand in for each other;
 //! with the limits that queue and offers have in common.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::hop::{self, NextHop, State};
 use super::options::{Options, Share};
 use crate::clock::Clock;
-use crate::mail::Domain;
+use crate::mail::{Domain, EnhancedStatus};
 use crate::mistake::Mistake;
+use crate::smtp::client::Said;
 
 /// One lane's way out.
 pub(super) struct Destination {
@@ -78,12 +78,20 @@ impl Destination {
     }
 
     /// Connects to each of its hops and goes without mail.
-    pub async fn probe(&self) -> Result<(), Mistake> {
+    pub async fn probe(&self) -> Vec<(String, Option<Said>)> {
+        let mut probed = Vec::new();
         for (_, hop) in &self.hops {
-            let pooled = hop.connect().await.map_err(|trouble| Mistake::whole(Path::new(&hop.name), trouble.said.words))?;
-            pooled.connection.quit().await;
+            let why = match timeout(PROBED_WITHIN, hop.connect()).await {
+                Ok(Ok(pooled)) => {
+                    pooled.connection.quit().await;
+                    None
+                }
+                Ok(Err(trouble)) => Some(trouble.said),
+                Err(_) => Some(Said { code: None, status: NO_ANSWER, words: String::from("no answer") }),
+            };
+            probed.push((hop.name.clone(), why));
         }
-        Ok(())
+        probed
     }
 
     /// Room for one message, by then at the latest.
@@ -185,3 +193,7 @@ impl Pace {
 const IN_LINE: usize = 4;
 /// Messages that may go together after a pause.
 const AT_ONCE: u32 = 5;
+/// An operator who asks waits for the answer.
+const PROBED_WITHIN: Duration = Duration::from_secs(15);
+/// RFC 3463 §3.5: no answer from host.
+const NO_ANSWER: EnhancedStatus = EnhancedStatus::new(4, 4, 1);

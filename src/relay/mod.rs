@@ -77,12 +77,13 @@ pub fn check(ways: &Ways) -> Vec<Mistake> {
     ways.flat_map(|way| hop::check(&way)).collect()
 }
 
-/// Connects to every next hop as an attempt would, and goes without mail.
-pub async fn probe(ways: &Ways, admd: &Admd, clock: Clock) -> Result<(), Mistake> {
+/// Connects to every next hop as an attempt would, and goes without mail: each with what kept it from that.
+pub async fn probe(ways: &Ways, admd: &Admd, clock: Clock) -> Result<Vec<(String, Option<Said>)>, Mistake> {
+    let mut probed = Vec::new();
     for way in std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way)) {
-        Destination::new(&admd.hostname, &way, &clock)?.probe().await?;
+        probed.extend(Destination::new(&admd.hostname, &way, &clock)?.probe().await);
     }
-    Ok(())
+    Ok(probed)
 }
 
 impl Relay {

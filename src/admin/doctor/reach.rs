@@ -10,6 +10,7 @@ use super::Finding;
 use super::dns::Dns;
 use crate::config::Configuration;
 use crate::gateway;
+use crate::smtp::client::Said;
 
 /// Each listener of the configuration, from this machine.
 pub async fn listeners(configuration: &Configuration) -> Vec<Finding> {
@@ -60,7 +61,7 @@ fn here(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     SocketAddr::new(ip, address.port())
 }
@@ -75,12 +76,14 @@ async fn greeting(stream: &mut TcpStream) -> Option<String> {
 
 /// EHLO, STARTTLS, AUTH, QUIT.
 pub async fn next_hop(configuration: &Configuration) -> Vec<Finding> {
-    let name = &configuration.relay.next_hop;
-    let mend = "[relay] next_hop, tls, roots, username, password_file; is it up, and does it let us in?";
-    match tokio::time::timeout(PATIENCE * 3, gateway::probe_next_hop(configuration)).await {
-        Ok(Ok(())) => vec![Finding::ok("next hop", format!("{name}: lets us in (hello, TLS and AUTH as configured; no mail was sent)"))],
-        Ok(Err(gateway::Failed(why))) => vec![Finding::wrong("next hop", format!("{name}: {why}"), mend)],
-        Err(_) => vec![Finding::wrong("next hop", format!("{name}: no answer"), mend)],
+    let mend = "next_hop, tls, roots, username, password_file in [relay] and its routes; is it up, and does it let us in?";
+    let finding = |(name, why): (String, Option<Said>)| match why {
+        None => Finding::ok("next hop", format!("{name}: lets us in (hello, TLS and AUTH as configured; no mail was sent)")),
+        Some(said) => Finding::wrong("next hop", format!("{name}: {}", said.words), mend),
+    };
+    match gateway::probe_next_hops(configuration).await {
+        Ok(probed) => probed.into_iter().map(finding).collect(),
+        Err(gateway::Failed(why)) => vec![Finding::wrong("next hop", why, mend)],
     }
 }
 

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use waxseal::crypto::{Kek, KeyRing, LinkSecret};
 use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, ReversePath, Utf8};
-use waxseal::queue::{Carries, NewEntry, Options, Queue, Stores};
+use waxseal::queue::{Carries, Lane, NewEntry, Options, Queue, Stores};
 use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::slots::FileSlots;
 use waxseal::vault::{Denied, ItemId, State};
 
+use super::super::crash::one_lane;
 use super::life::{House, hours, house, live, parcel, start};
 
 /// What the releases wrote, oldest first.
@@ -42,6 +43,7 @@ fn queue(folder: &Path, house: &House) -> Queue {
         records: house.records.clone(),
         blobs: Arc::new(DirectoryBlobs::open(&folder.join("spool")).unwrap()),
         slots: Arc::new(FileSlots::open(&folder.join("spool.slots")).unwrap()),
+        lanes: one_lane(),
     };
     Queue::open(stores, admd, Options::default(), start()).unwrap()
 }
@@ -78,7 +80,7 @@ fn a_store_of_each_earlier_release_opens_and_gives_what_was_put_in() {
         assert_eq!(house.vault.blocked(hours(1)).unwrap().len(), 1, "{name}");
         let queue = queue(place.path(), &house);
         let mut bodies = Vec::new();
-        for lease in queue.lease(hours(1), 9).unwrap() {
+        for lease in queue.lease(Lane::default(), hours(1), 9).unwrap() {
             assert_eq!(lease.envelope.recipients[0].forward_path, mailbox("bo@mail.example"), "{name}");
             let mut body = Vec::new();
             queue.body(&lease).read_to_end(&mut body).unwrap();
@@ -130,9 +132,10 @@ fn unpack(archive: &[u8], to: &Path) {
     let mut archive = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
     for place in 0..archive.len() {
         let mut entry = archive.by_index(place).unwrap();
-        let target = to.join(entry.name());
+        let name = entry.name().unwrap().into_owned();
+        let target = to.join(&name);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
-        let mode = if entry.name() == "kek" { 0o400 } else { 0o600 };
+        let mode = if name == "kek" { 0o400 } else { 0o600 };
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(target).unwrap();
         std::io::copy(&mut entry, &mut file).unwrap();
     }
