@@ -38,6 +38,8 @@ crate::options! {
         session_timeout: u64 = 1_800,
     }
 }
+        /// Seconds that messages on their way in get when the gateway stops; who is not done by then hears 421. At most 20.
+        drain_seconds: u64 = 20,
 
 /// What to do with a sender who is not of the house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]

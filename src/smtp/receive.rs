@@ -28,7 +28,7 @@ pub(super) enum Outcome {
 /// Reads one message. Its time grows with its octets: 1 KiB/s on the whole is enough, less is not.
 pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut Wire<S>, pace: &Pace) -> Result<Outcome, Hangup> {
     let options = &server.house.options;
-    wire.flush().await?;
+    timeout_at(pace.ends, wire.flush()).await.map_err(|_| Hangup::Gone)??;
     let began = Instant::now();
     let mut reading = Reading { reader: DataReader::default(), draft: server.reception.begin(), refused: None, octets: 0 };
     loop {

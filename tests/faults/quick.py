@@ -274,20 +274,31 @@ def bounce_of_a_bounce(place):
 
 def terminated(place):
     """D24: SIGTERM under load."""
-    sink = Sink(keep=fingerprint, pause=0.02)
+    sink = Sink(keep=fingerprint, pause=0.02, answer=lambda verb, line: time.sleep(15) if verb == "." and b"X-Slow:" in line else None)
     gateway = place.gateway(sink.port).start()
     load = Load(gateway.smtp)
-    quiet = smtplib.SMTP("127.0.0.1", gateway.smtp, timeout=40)
+    idle, within, waiting = [smtplib.SMTP("127.0.0.1", gateway.smtp, timeout=40) for _ in range(3)]
+    for client in (within, waiting):
+        client.ehlo()
+        client.mail(ANN)
+        client.rcpt(BOB)
+        client.putcmd("data")
+        client.getreply()
+    message_id, octets = mail("half of it\r\n")
+    within.send(octets)
+    waiting.send(b"X-Slow: yes\r\n" + octets + b".\r\n")
     time.sleep(3)
     began = time.monotonic()
     code = gateway.stop()
     took = time.monotonic() - began
     claim("D24 SIGTERM under load ends it within 30 s", code == 0 and took <= 30, f"{took:.1f} s, code {code}")
-    farewell = quiet.getreply()
-    claim("D24 an idle session hears 421", farewell[0] == 421, farewell)
-    ledger = load.end()
+    farewells = [client.getreply() for client in (idle, within, waiting)]
+    claim("D24 an idle session and one within DATA hear 421", [code for code, _ in farewells[:2]] == [421, 421], farewells[:2])
+    claim("D24 one that waits for its reply gets 250", farewells[2][0] == 250, farewells[2])
+    claim("D24 and then hears 421 as well", waiting.getreply()[0] == 421)
+    promised = {**load.end().before(), message_id: fingerprint(BOB, octets)[1]}
     gateway.start()
-    balance = settle(ledger.before(), sink, 30)
+    balance = settle(promised, sink, 30)
     claim("D24 nothing is lost, changed or doubled", balance.holds() and balance.duplicates == 0, balance)
     sink.close()
 
