@@ -31,7 +31,7 @@ crate::options! {
     pub struct Options {
         /// The next hop as `host:port`. Port 465 speaks TLS from the first octet.
         next_hop: String = String::from("127.0.0.1:25"),
-        /// TLS towards it: `none`, `opportunistic` (use it if offered), `required`, `verified` (required, and its certificate must hold).
+        /// TLS towards it: `none`, `opportunistic` (use it if offered; where it fails, ten minutes without, unless there is a password), `required`, `verified` (required, and its certificate must hold).
         tls: Tls = Tls::Opportunistic,
         /// PEM file with roots that count beside the system's.
         roots: Option<std::path::PathBuf> = None,
