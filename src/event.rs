@@ -59,6 +59,15 @@ pub enum Event<'a> {
         /// Enhanced status.
         status: &'a str,
     },
+    /// Mail failed, and there is nobody who may be told: it is gone.
+    Unreported {
+        /// The entry.
+        id: &'a str,
+        /// How many of its recipients will not get it.
+        recipients: usize,
+        /// Why nobody is told.
+        because: &'a str,
+    },
     /// A recipient got in.
     Opened {
         /// The parcel, abbreviated.
@@ -103,6 +112,7 @@ pub fn emit(event: &Event<'_>) {
         Event::Relayed { id, next_hop } => info!(event = "relayed", id, next_hop),
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),
         Event::Failed { id, status } => warn!(event = "failed", id, status),
+        Event::Unreported { id, recipients, because } => error!(event = "unreported", id, recipients, because),
         Event::Opened { parcel } => info!(event = "opened", parcel),
         Event::Downloaded { parcel, item } => info!(event = "downloaded", parcel, item),
         Event::PasswordMailed { parcel } => info!(event = "password mailed", parcel),

@@ -16,7 +16,7 @@ crate::options! {
         listen_tls: Vec<SocketAddr> = vec![any(465)],
         /// Networks whose clients may send through the gateway without AUTH. A shared cloud's range is nobody's identity: do not list it.
         relay_networks: Vec<IpNet> = vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()],
-        /// Mail from relay networks whose sender is not of our domains: `reject`, or `pass` (forwarders, inbound mail behind another server).
+        /// Mail from relay networks whose sender is not of our domains: `reject`, or `pass` (forwarders, inbound mail behind another server). Reports go to our own senders only: foreign mail that fails later is gone, and the log names it as `unreported`.
         foreign_from: ForeignFrom = ForeignFrom::Reject,
         /// File of those who may send after AUTH, one a line: `name:hash:addresses`. Absent is no AUTH.
         users_file: Option<PathBuf> = None,

@@ -1,7 +1,7 @@
 //! The queue alone: stopped after every single change of its stores, opened again, and asked what it still holds.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use waxseal::crypto::KeyRing;
@@ -236,15 +236,50 @@ fn a_link_that_died_is_owed_until_it_was_taken_back_whatever_stops_in_between() 
 }
 
 #[test]
-fn a_bounce_is_never_bounced_and_a_stranger_never_hears_of_it() {
-    for sender in ["", "forged@example.com"] {
+fn a_bounce_is_never_bounced_and_a_stranger_never_hears_of_it_but_the_log_does() {
+    for (sender, because) in [("", "it was a report itself"), ("forged@example.com", "the sender is not of the house")] {
         let (twins, ring) = (Twins::new(), ring());
         let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
         queue.commit(vec![entry(sender, &["b@example.net"], "x")], vec![], at(0)).unwrap();
         let lease = queue.lease(at(0), 1).unwrap().remove(0);
-        let outcomes = all(&lease, &Fate::Failed(why(5)));
-        queue.settle(lease, outcomes, at(0)).unwrap();
+        let (id, outcomes) = (lease.id, all(&lease, &Fate::Failed(why(5))));
+        let log = logged(|| drop(queue.settle(lease, outcomes, at(0)).unwrap()));
         assert_eq!(queue.waiting(), 0, "{sender:?}");
+        let expect = format!("ERROR event=\"unreported\" id=\"{id}\" recipients=1 because=\"{because}\"\n");
+        assert!(log.contains(&expect), "{log}");
+    }
+    // Who asked for no report misses none.
+    let (twins, ring) = (Twins::new(), ring());
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    let mut new = entry("forged@example.com", &["b@example.net"], "x");
+    new.envelope.recipients[0].notify = Some(Notify::Never);
+    queue.commit(vec![new], vec![], at(0)).unwrap();
+    let lease = queue.lease(at(0), 1).unwrap().remove(0);
+    let outcomes = all(&lease, &Fate::Failed(why(5)));
+    let log = logged(|| drop(queue.settle(lease, outcomes, at(0)).unwrap()));
+    assert!(log.contains("failed") && !log.contains("unreported"), "{log}");
+}
+
+/// What the log says meanwhile.
+fn logged(work: impl FnOnce()) -> String {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&log);
+    let make = move || Writer(Arc::clone(&writer));
+    let subscriber = tracing_subscriber::fmt().with_writer(make).with_ansi(false).without_time().with_target(false).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let log = log.lock().unwrap().clone();
+    String::from_utf8(log).unwrap()
+}
+
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Writer {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
