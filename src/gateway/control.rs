@@ -168,7 +168,7 @@ impl Gateway {
                 None => Ok(Answer::NoSuchEntry),
             },
             Request::QueueRetry { id: text } => self.on_entry(&text, |id| self.queue.retry(id, self.clock.now())),
-            Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.queue.drop_entry(id)),
+            Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.relay.drop_entry(id)),
             Request::Clock => Ok(self.shown_clock()),
             Request::ClockBelieve => self.believe_clock().map(|()| Answer::Done),
             Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), |()| Answer::Done),

@@ -48,7 +48,7 @@ impl Queue {
                 return Ok(vec![]);
             };
             let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, moment);
-            let revokes = revoke::of((id, &stored.entry), &settlement);
+            let revokes = revoke::of((id, &stored.entry), settlement.failed.iter().map(|(recipient, _)| recipient));
             let mut changes = self.changes(&stored, &settlement)?;
             for revoke in &revokes {
                 changes.push(revoke::note(&self.records, revoke)?);

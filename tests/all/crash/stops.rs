@@ -171,7 +171,7 @@ fn a_damaged_record_is_set_aside_and_stops_nobody() {
     assert_eq!(drain(&queue, at(1)).len(), 4);
     assert_eq!(queue.waiting(), 1);
     assert!(twins.records.map.lock().unwrap().contains_key(&key));
-    assert!(queue.drop_entry(ids[2]).unwrap());
+    assert_eq!(queue.drop_entry(ids[2]).unwrap(), Some(vec![]));
     assert_eq!(queue.waiting(), 0);
 }
 
@@ -302,9 +302,26 @@ fn the_operator_lists_shows_hurries_and_drops() {
     assert_eq!(queue.next_due().unwrap(), Some(at(65)));
     assert!(queue.retry(listed[1].id, at(6)).unwrap());
     assert_eq!(queue.lease(at(6), 9).unwrap().iter().map(|lease| lease.id).collect::<Vec<_>>(), [listed[1].id]);
-    assert!(queue.drop_entry(rest[0].id).unwrap() && !queue.drop_entry(rest[0].id).unwrap());
+    assert_eq!(queue.drop_entry(rest[0].id).unwrap(), Some(vec![]));
+    assert_eq!(queue.drop_entry(rest[0].id).unwrap(), None);
     assert!(queue.show(rest[0].id).unwrap().is_none());
     assert_eq!(queue.waiting(), 2);
+}
+
+#[test]
+fn a_link_whose_mail_is_dropped_is_owed_until_it_was_taken_back() {
+    let (twins, ring) = (Twins::new(), ring());
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    let mut new = entry("ann@example.org", &["b@example.net"], "link");
+    new.carries = Carries::Link([9; 16]);
+    let id = queue.commit(vec![new], vec![], at(0)).unwrap().ids()[0];
+    let died = queue.drop_entry(id).unwrap().unwrap();
+    assert_eq!(
+        died.iter().map(|revoke| (revoke.parcel, revoke.recipient.clone())).collect::<Vec<_>>(),
+        [([9; 16], mailbox("b@example.net"))]
+    );
+    drop(queue);
+    assert_eq!(open(&twins, &ring, Options::default(), at(0)).unwrap().owed().unwrap(), died);
 }
 
 #[test]
