@@ -49,6 +49,9 @@ enum Command {
     /// People who may submit mail with a password.
     #[command(subcommand)]
     User(admin::user::Verb),
+    /// The keys that everything is sealed with.
+    #[command(subcommand)]
+    Keys(admin::keys::Verb),
     /// The configuration.
     #[command(subcommand)]
     Config(Config),
@@ -113,6 +116,7 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Reload => runtime.block_on(admin::running::reload(path)),
         Command::Clock(verb) => runtime.block_on(admin::running::clock(*verb, path, out)),
         Command::User(verb) => admin::user::run(verb, path, out),
+        Command::Keys(verb) => admin::keys::run(*verb, path, out),
         Command::Config(Config::Describe) => Ok(out.write_all(config::describe().as_bytes())?),
         Command::ExtractWorker => Ok(()),
     }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod init;
+pub mod keys;
 mod owner;
 pub mod queue;
 pub mod recover;

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::channel::{self, Channel};
 use crate::clock::{Clock, Reading};
 use crate::config::Configuration;
+use crate::crypto::ring::Found;
 use crate::event::{self, Event};
 use crate::extract::Extractor;
 use crate::intake::{self, Intake};
@@ -72,11 +73,14 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     let overrides = templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
     mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
-    let ring = stores::ring(configuration).err().map(|Failed(why)| why);
-    match signers {
-        Ok(signers) if mistakes.is_empty() && ring.is_none() => Ok(unsigned(configuration, &signers)),
-        signers => {
+    match (signers, stores::ring(configuration)) {
+        (Ok(signers), Ok((_, found))) if mistakes.is_empty() => {
+            let unfinished = (found == Found::Beside).then(|| String::from(stores::UNFINISHED));
+            Ok(unsigned(configuration, &signers).into_iter().chain(unfinished).collect())
+        }
+        (signers, ring) => {
             mistakes.extend(signers.err().unwrap_or_default());
+            let ring = ring.err().map(|Failed(why)| why);
             Err(Failed(mistakes.iter().map(ToString::to_string).chain(ring).collect::<Vec<_>>().join("\n")))
         }
     }

@@ -303,6 +303,49 @@ def terminated(place):
     sink.close()
 
 
+def rotations(place):
+    """C9: a new key-encryption key, killed at every call that changes a file; the keys that are there always open the store."""
+    gateway = place.gateway(free_port()).start()
+    with connected(gateway) as client:
+        give(client, 2_000)
+    gateway.stop()
+    paper, calls = gateway.directory / "recovery-sheet.txt", "openat,write,fsync,link,linkat,unlink,rename,renameat,renameat2"
+    paths = [word for path in key_files(gateway) for word in ("-P", path)]
+    rotate = [gateway.program, "keys", "rotate", "--config", str(gateway.directory / "waxseal.toml")]
+    kills, closed, unfinished = 0, [], []
+    while True:
+        paper.unlink(missing_ok=True)
+        inject = [*paths, "-e", f"trace={calls}", "-e", f"inject={calls}:signal=KILL:when={kills + 1}"]
+        if subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", *inject, *rotate], capture_output=True).returncode == 0:
+            break
+        kills += 1
+        if gateway.run("check").returncode != 0:
+            closed.append(kills)
+        if left(gateway):
+            ended = gateway.run("keys", "rotate")
+            if ended.returncode != 0 or left(gateway):
+                unfinished.append((kills, ended.stderr))
+    claim("C9 killed at any step, the keys that are there open the store", kills > 10 and not closed, f"{kills} kills" + (f", closed after {closed}" if closed else ""))
+    claim("C9 and the next try comes to its end", not unfinished, unfinished or "")
+    gateway.start()
+    claim("C9 with the last key the mail is there", listed(gateway) == 1)
+    began = time.monotonic()
+    paper.unlink(missing_ok=True)
+    rotated = gateway.run("keys", "rotate")
+    claim("C9 a rotation while it runs", rotated.returncode == 0 and listed(gateway) == 1, f"{(time.monotonic() - began) * 1000:.0f} ms{rotated.stderr}")
+
+
+def left(gateway):
+    """What a rotation that is not at its end leaves."""
+    return [path for path in gateway.directory.rglob("*") if path.suffix in (".new", ".making")]
+
+
+def key_files(gateway):
+    keys = gateway.directory / "keys"
+    return [str(keys), str(keys / "kek"), *(str(keys / name) for name in ("kek.new", "ring", "ring.new", "ring.making")),
+            str(gateway.directory / "recovery-sheet.making")]
+
+
 def loops(place):
     """S12: mail that goes round in circles stops."""
     alone = place.gateway(free_port())
@@ -383,7 +426,7 @@ def restart(place, count=2_000):
 
 CLAIMS = {
     "order": order, "sync": sync_fails, "disk": disk_full, "fates": fates, "bounce": bounce_of_a_bounce,
-    "term": terminated, "loops": loops, "keys": keys, "restart": restart,
+    "term": terminated, "loops": loops, "keys": keys, "rotations": rotations, "restart": restart,
 }  # fmt: skip
 
 
