@@ -34,7 +34,7 @@ enum Command {
     Demo(admin::demo::Arguments),
     /// Read every file and say all that is wrong.
     Check,
-    /// Say what policy would do with a message, and why.
+    /// Say what the gateway would do with a message, and why.
     Explain(admin::explain::Arguments),
     /// Bring the key-encryption key back from the recovery sheet.
     Recover(admin::recover::Arguments),

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::channel::{self, Channel};
 use crate::clock::{Clock, Reading};
 use crate::config::Configuration;
+use crate::crypto::KeyRing;
 use crate::crypto::ring::Found;
 use crate::event::{self, Event};
 use crate::extract::Extractor;
@@ -37,6 +38,7 @@ mod watch;
 
 pub use failed::Failed;
 pub use run::Ready;
+pub use stores::ring;
 
 /// A gateway that is ready to open its ports.
 pub struct Gateway {
@@ -126,7 +128,7 @@ impl Gateway {
             channel::Options::default(),
         ));
         let intake = Intake::new(intake::Parts {
-            admd,
+            threshold: threshold(&configuration, stores.records.ring()),
             brand,
             policies: policies.clone(),
             extractor: Extractor::new(std::env::current_exe()?, WORKERS),
@@ -134,8 +136,6 @@ impl Gateway {
             relay: relay.clone(),
             notices,
             signers: Signers::load(&configuration.path(&configuration.store.dkim))?,
-            foreign_from: configuration.smtp.foreign_from,
-            loop_key: stores.records.ring().root("loop"),
             room: (configuration.path(&configuration.store.directory), configuration.store.reserve),
             clock: clock.clone(),
         });
@@ -186,7 +186,14 @@ pub fn policies(configuration: &Configuration) -> Result<PolicySet, Vec<Mistake>
     .map(|policies| policies.speaking(configuration.house.language))
 }
 
-fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
+/// What stands before policy, by a configuration and its keys.
+pub fn threshold(configuration: &Configuration, ring: &KeyRing) -> intake::Threshold {
+    let (admd, foreign_from) = (configuration.admd.clone(), configuration.smtp.foreign_from);
+    intake::Threshold { admd, foreign_from, loop_key: ring.root("loop") }
+}
+
+/// Who may send after AUTH, where anybody may.
+pub fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
     let file = configuration.smtp.users_file.as_ref().map(|file| configuration.path(file));
     file.map(|file| Users::load(&file).map(Arc::new)).transpose()
 }

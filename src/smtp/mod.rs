@@ -31,6 +31,8 @@ mod wire;
 pub mod xtext;
 
 pub use options::{ForeignFrom, Options};
+pub use receive::judge_header;
+pub use session::judge_sender;
 
 /// One MAIL … DATA, complete. RFC 5321 §3.3.
 #[derive(Debug)]

@@ -43,17 +43,22 @@ pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut
 
 /// Hands a complete message on. The 250 needs a receipt: nothing else can say it.
 pub(super) async fn settle<I: Intake>(server: &Server<I>, envelope: Envelope, message: Received, peer: Peer) -> Reply {
-    let header = header(&message.bytes);
-    if header.len() > HEADER_MAX {
-        return refuse(fixed::HEADER_TOO_LONG);
-    }
-    if hops(header) > HOPS_MAX {
-        return refuse(fixed::TOO_MANY_HOPS);
+    if let Err(reply) = judge_header(&message.bytes) {
+        return refuse(reply);
     }
     let at = server.clock.now();
     match server.intake.accept(Transaction { envelope, message, peer, at }).await {
         Ok(receipt) => reply::accepted(&receipt),
         Err(refusal) => Reply::from(&refusal),
+    }
+}
+
+/// Whether this message's header is short enough to be read, and its path too.
+pub fn judge_header(message: &[u8]) -> Result<(), Fixed> {
+    match header(message) {
+        header if header.len() > HEADER_MAX => Err(fixed::HEADER_TOO_LONG),
+        header if hops(header) > HOPS_MAX => Err(fixed::TOO_MANY_HOPS),
+        _ => Ok(()),
     }
 }
 

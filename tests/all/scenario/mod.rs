@@ -4,6 +4,7 @@ mod house;
 
 mod doubts;
 mod expiry;
+mod explained;
 mod foreign;
 mod loops;
 mod mixed;
