@@ -25,7 +25,7 @@ use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish
 use crate::queue::QueueId;
 use crate::relay::{Made, Relay};
 use crate::smtp::users::Identity;
-use crate::smtp::{self, ForeignFrom, Receipt, Refusal, Transaction};
+use crate::smtp::{self, ForeignFrom, Receipt, Refusal, TraceClient, Transaction};
 use crate::store::{Fault, Write};
 use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
 use crate::vault::{Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
@@ -49,6 +49,8 @@ pub struct Parts {
     pub notices: Arc<Notices>,
     /// DKIM keys.
     pub signers: Signers,
+    /// What leaves the house about who gave us a message.
+    pub trace_client: TraceClient,
     /// Where to look for free room, and how many octets of it must stay.
     pub room: (PathBuf, u64),
     /// The time.
@@ -185,7 +187,11 @@ impl Parts {
             _ => None,
         };
         let peer = &transaction.peer;
-        let received = trace::Received { helo: &peer.helo, peer: peer.address, with: peer.with, id, recipient };
+        let client = match self.trace_client {
+            TraceClient::Full => Some(trace::Client { helo: &peer.helo, address: peer.address }),
+            TraceClient::None => None,
+        };
+        let received = trace::Received { client, with: peer.with, id, recipient };
         Frame {
             admd: &self.threshold.admd,
             received: trace::received(&received, &self.threshold.admd, transaction.at),

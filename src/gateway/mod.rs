@@ -136,6 +136,7 @@ impl Gateway {
             relay: relay.clone(),
             notices,
             signers: Signers::load(&configuration.path(&configuration.store.dkim))?,
+            trace_client: configuration.smtp.trace_client,
             room: (configuration.path(&configuration.store.directory), configuration.store.reserve),
             clock: clock.clone(),
         });

@@ -30,7 +30,7 @@ pub mod users;
 mod wire;
 pub mod xtext;
 
-pub use options::{ForeignFrom, Options};
+pub use options::{ForeignFrom, Options, TraceClient};
 pub use receive::judge_header;
 pub use session::judge_sender;
 
