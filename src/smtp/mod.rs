@@ -16,7 +16,7 @@ use crate::queue;
 
 pub mod client;
 pub mod command;
-mod dialogue;
+pub mod dialogue;
 pub mod framing;
 mod opening;
 pub mod options;
