@@ -36,7 +36,7 @@ enum Command {
     Check,
     /// Say what is wrong around the gateway, and how to mend it.
     Doctor(admin::doctor::Arguments),
-    /// Say what policy would do with a message, and why.
+    /// Say what the gateway would do with a message, and why.
     Explain(admin::explain::Arguments),
     /// Bring the key-encryption key back from the recovery sheet.
     Recover(admin::recover::Arguments),
@@ -57,6 +57,9 @@ enum Command {
     /// People who may submit mail with a password.
     #[command(subcommand)]
     User(admin::user::Verb),
+    /// The keys that everything is sealed with.
+    #[command(subcommand)]
+    Keys(admin::keys::Verb),
     /// The configuration.
     #[command(subcommand)]
     Config(Config),
@@ -125,6 +128,7 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Restore(arguments) => admin::backup::restore(arguments, path, clock.now(), out),
         Command::Clock(verb) => runtime.block_on(admin::running::clock(*verb, path, out)),
         Command::User(verb) => admin::user::run(verb, path, out),
+        Command::Keys(verb) => admin::keys::run(*verb, path, out),
         Command::Config(Config::Describe) => Ok(out.write_all(config::describe().as_bytes())?),
         Command::ExtractWorker => Ok(()),
     }

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod explain;
 pub mod init;
 mod journal;
+pub mod keys;
 mod owner;
 pub mod queue;
 pub mod recover;

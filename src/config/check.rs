@@ -112,6 +112,16 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             file.mistake((table, key), &format!("{key} = 0 lets nothing through"), "write 1 or more");
         }
     }
+    for (table, drain) in [("smtp", smtp.drain_seconds), ("web", web.drain_seconds)] {
+        if drain > DRAIN_MAX {
+            let what = format!("drain_seconds = {drain} is longer than a stop may take");
+            file.mistake((table, "drain_seconds"), &what, &format!("at most {DRAIN_MAX}: everything ends within 30 s"));
+        }
+    }
+    if smtp.recipients > 0 && smtp.recipients < RECIPIENTS_MIN {
+        let what = format!("recipients = {} is less than every server must take", smtp.recipients);
+        file.mistake(("smtp", "recipients"), &what, &format!("at least {RECIPIENTS_MIN} (RFC 5321 section 4.5.3.1.8)"));
+    }
     if queue.retry_minutes.is_empty() || queue.retry_minutes.contains(&0) {
         file.mistake(
             ("queue", "retry_minutes"),
@@ -174,4 +184,8 @@ fn is_safe_base(url: &str) -> bool {
 
 /// A link has 35 characters more, and a line of plain text 76.
 const BASE_URL_MAX: usize = 40;
+/// Of the 30 s after which an operator loses patience, what the replies to the last messages leave.
+const DRAIN_MAX: u64 = 20;
+/// RFC 5321 §4.5.3.1.8.
+const RECIPIENTS_MIN: usize = 100;
 const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];

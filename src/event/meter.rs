@@ -173,7 +173,11 @@ pub(super) fn count(event: &Event<'_>) {
         Event::Upkeep { what, .. } => one(&meters.upkeep, What { what }),
         Event::WorkerLost { because } => one(&meters.workers, Because { because }),
         Event::Trouble { place, .. } => one(&meters.troubles, Place { place }),
-        Event::Listening { .. } | Event::Opened { .. } | Event::Downloaded { .. } | Event::PasswordMailed { .. } => {}
+        Event::Listening { .. }
+        | Event::Unreported { .. }
+        | Event::Opened { .. }
+        | Event::Downloaded { .. }
+        | Event::PasswordMailed { .. } => {}
     }
 }
 
@@ -190,6 +194,7 @@ const fn name(event: &Event<'_>) -> &'static str {
         Event::Relayed { .. } => "relayed",
         Event::Deferred { .. } => "deferred",
         Event::Failed { .. } => "failed",
+        Event::Unreported { .. } => "unreported",
         Event::Opened { .. } => "opened",
         Event::Downloaded { .. } => "downloaded",
         Event::PasswordMailed { .. } => "password mailed",

@@ -62,6 +62,15 @@ pub enum Event<'a> {
         /// Enhanced status.
         status: &'a str,
     },
+    /// Mail failed, and there is nobody who may be told: it is gone.
+    Unreported {
+        /// The entry.
+        id: &'a str,
+        /// How many of its recipients will not get it.
+        recipients: usize,
+        /// Why nobody is told.
+        because: &'a str,
+    },
     /// A recipient got in.
     Opened {
         /// The parcel, abbreviated.
@@ -112,6 +121,7 @@ pub fn emit(event: &Event<'_>) {
         Event::Relayed { id, next_hop } => info!(event = "relayed", id, next_hop),
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),
         Event::Failed { id, status } => warn!(event = "failed", id, status),
+        Event::Unreported { id, recipients, because } => error!(event = "unreported", id, recipients, because),
         Event::Opened { parcel } => info!(event = "opened", parcel),
         Event::Downloaded { parcel, item } => info!(event = "downloaded", parcel, item),
         Event::PasswordMailed { parcel } => info!(event = "password mailed", parcel),
@@ -136,6 +146,7 @@ mod tests {
             Event::Relayed { id: "q1", next_hop: "hop:25" },
             Event::Deferred { id: "q2", next_hop: "hop:25", status: "4.4.1" },
             Event::Failed { id: "q3", status: "5.1.1" },
+            Event::Unreported { id: "q4", recipients: 3, because: "not ours" },
             Event::Opened { parcel: "p1" },
             Event::Downloaded { parcel: "p2", item: 7 },
             Event::PasswordMailed { parcel: "p3" },
@@ -151,6 +162,7 @@ mod tests {
                 Event::Relayed { .. } => ("relayed", &["q1", "hop:25"]),
                 Event::Deferred { .. } => ("deferred", &["q2", "hop:25", "4.4.1"]),
                 Event::Failed { .. } => ("failed", &["q3", "5.1.1"]),
+                Event::Unreported { .. } => ("unreported", &["q4", "3", "not ours"]),
                 Event::Opened { .. } => ("opened", &["p1"]),
                 Event::Downloaded { .. } => ("downloaded", &["p2", "7"]),
                 Event::PasswordMailed { .. } => ("password mailed", &["p3"]),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{Failed, policies};
+use super::{Failed, policies, threshold};
 use crate::channel::{self, Channel};
 use crate::clock::Clock;
 use crate::config::Configuration;
@@ -71,7 +71,7 @@ impl Built {
         });
         let app = web::App::new(channel.clone(), configuration.web.clone(), overrides.as_deref())?;
         let intake = Intake::new(intake::Parts {
-            admd,
+            threshold: threshold(configuration, base.records.ring()),
             brand,
             policies: Arc::new(ArcSwap::from_pointee(policies)),
             extractor: Extractor::new(std::env::current_exe()?, WORKERS),
@@ -79,8 +79,7 @@ impl Built {
             relay: base.relay.clone(),
             notices,
             signers,
-            foreign_from: configuration.smtp.foreign_from,
-            loop_key: base.records.ring().root("loop"),
+            trace_client: configuration.smtp.trace_client,
             room: (configuration.path(&store.directory), store.reserve),
             clock: base.clock.clone(),
         });

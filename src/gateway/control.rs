@@ -254,7 +254,7 @@ impl Gateway {
                 self.base.relay.hurry();
                 self.on_entry(&text, |id| self.base.queue.retry(id, self.base.clock.now()))
             }
-            Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.base.queue.drop_entry(id)),
+            Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.base.relay.drop_entry(id)),
             Request::QueueStats => Ok(self.stats()),
             Request::About => Ok(Answer::About { release: String::from(env!("CARGO_PKG_VERSION")) }),
             Request::Clock => Ok(self.shown_clock()),

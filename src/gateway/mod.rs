@@ -12,7 +12,10 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::channel::Channel;
 use crate::clock::{Clock, Reading};
 use crate::config::Configuration;
+use crate::crypto::KeyRing;
+use crate::crypto::ring::Found;
 use crate::event::meter;
+use crate::intake;
 use crate::mistake::Mistake;
 use crate::net::tls::Certificates;
 use crate::notice::Notices;
@@ -41,6 +44,7 @@ pub use failed::Failed;
 pub use reload::Reloaded;
 pub use run::Ready;
 use state::Condition;
+pub use stores::ring;
 
 /// A gateway that is ready to open its ports.
 pub struct Gateway {
@@ -76,13 +80,14 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     let overrides = build::templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
     mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
-    let ring = stores::ring(configuration).err().map(|Failed(why)| why);
-    match signers {
-        Ok(signers) if mistakes.is_empty() && ring.is_none() => {
-            Ok(unsigned(configuration, &signers).into_iter().chain(exposed(configuration)).collect())
+    match (signers, stores::ring(configuration)) {
+        (Ok(signers), Ok((_, found))) if mistakes.is_empty() => {
+            let unfinished = (found == Found::Beside).then(|| String::from(stores::UNFINISHED));
+            Ok(unsigned(configuration, &signers).into_iter().chain(unfinished).chain(exposed(configuration)).collect())
         }
-        signers => {
+        (signers, ring) => {
             mistakes.extend(signers.err().unwrap_or_default());
+            let ring = ring.err().map(|Failed(why)| why);
             Err(Failed(mistakes.iter().map(ToString::to_string).chain(ring).collect::<Vec<_>>().join("\n")))
         }
     }
@@ -168,7 +173,14 @@ pub fn policies(configuration: &Configuration) -> Result<PolicySet, Vec<Mistake>
     .map(|policies| policies.speaking(configuration.house.language))
 }
 
-fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
+/// What stands before policy, by a configuration and its keys.
+pub fn threshold(configuration: &Configuration, ring: &KeyRing) -> intake::Threshold {
+    let (admd, foreign_from) = (configuration.admd.clone(), configuration.smtp.foreign_from);
+    intake::Threshold { admd, foreign_from, loop_key: ring.root("loop") }
+}
+
+/// Who may send after AUTH, where anybody may.
+pub fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
     let file = configuration.smtp.users_file.as_ref().map(|file| configuration.path(file));
     file.map(|file| Users::load(&file).map(Arc::new)).transpose()
 }

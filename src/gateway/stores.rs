@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::{Failed, backup};
 use crate::config::Configuration;
+use crate::crypto::ring::Found;
 use crate::crypto::{Kek, KeyRing};
 use crate::event::{self, Event};
 use crate::store::slots::FileSlots;
@@ -41,7 +42,10 @@ impl Opened {
             )));
         }
         backup::clear(&directory.join(backup::STAGE))?;
-        let ring = ring(configuration)?;
+        let (ring, found) = ring(configuration)?;
+        if found == Found::Beside {
+            event::emit(&Event::Upkeep { what: "keys", result: UNFINISHED });
+        }
         let records = SealedRecords::new(Arc::new(RedbRecords::open(&directory.join(RECORDS))?), Arc::new(ring));
         records.check_or_initialise()?;
         Ok(Self {
@@ -65,10 +69,13 @@ pub fn reconcile(slots: &FileSlots, held: Result<Vec<SlotNo>, Fault>) {
 }
 
 /// The key ring, opened with the key-encryption key.
-pub fn ring(configuration: &Configuration) -> Result<KeyRing, Failed> {
+pub fn ring(configuration: &Configuration) -> Result<(KeyRing, Found), Failed> {
     let kek = Kek::read(&configuration.path(&configuration.store.kek))?;
-    Ok(KeyRing::read(&configuration.path(&configuration.store.ring), &kek)?)
+    Ok(KeyRing::find(&configuration.path(&configuration.store.ring), &kek)?)
 }
+
+/// What is said where the new key is in force and the old ring is still in its place.
+pub const UNFINISHED: &str = "the new key is in force: `waxseal keys rotate` ends the rotation";
 
 /// A directory that nobody else may look into.
 pub(super) fn private(directory: &Path) -> Result<(), Failed> {

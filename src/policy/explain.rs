@@ -44,9 +44,6 @@ pub fn explain(rules: &[Rule], policies: &[Match], options: &Options, facts: &Fa
         ReversePath::Mailbox(mailbox) => mailbox.to_string(),
     };
     report.line(0, &format!("from {sender}"));
-    if let Some(advice) = &facts.wish.malformed {
-        report.line(0, &format!("refused: {advice}"));
-    }
     report.findings(rules, facts);
     for decision in decide::decide(&all, options, facts) {
         report.decision(&decision, policies, facts.inspection);

@@ -29,7 +29,7 @@ pub use revoke::Revoke;
 use spool::{Spool, Spooled, fault, lock, trouble};
 use work::Prepared;
 
-/// Ours: 64 random bits, printed as 13 characters of base32.
+/// Ours: 64 random bits, printed as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct QueueId(pub u64);
 
@@ -352,27 +352,29 @@ impl Queue {
         Ok(lock(&self.index).hurry(id, now.as_millisecond()))
     }
 
-    /// Removes an entry without any report; `false` when there is none. One that is damaged can be
-    /// removed too; its slot stays as it is.
-    pub fn drop_entry(&self, id: QueueId) -> Result<bool, Fault> {
+    /// Removes an entry without any report: the links that die with it, as [`settle`](Self::settle) gives them, or
+    /// none where there is no such entry. One that is damaged can be removed too; its slot and its link stay as they are.
+    pub fn drop_entry(&self, id: QueueId) -> Result<Option<Vec<Revoke>>, Fault> {
         if lock(&self.index).get(id).is_none() {
-            return Ok(false);
+            return Ok(None);
         }
-        let spooled = match self.read(id) {
-            Ok(stored) => stored.map(|stored| stored.entry.spooled),
-            Err(fault) => {
-                damaged(id, &fault);
-                None
-            }
-        };
+        let entry = self.read(id).map(|stored| stored.map(|stored| stored.entry)).unwrap_or_else(|fault| {
+            damaged(id, &fault);
+            None
+        });
         let mut writes = vec![Write::Delete(Entry::key(id))];
-        if let Some(spooled) = &spooled {
-            writes.extend(self.spool.bury(id, spooled)?);
+        let mut died = vec![];
+        if let Some(entry) = &entry {
+            writes.extend(self.spool.bury(id, &entry.spooled)?);
+            died = revoke::of((id, entry), entry.envelope.recipients.iter().map(|recipient| &recipient.forward_path));
+            for revoke in &died {
+                writes.push(revoke::note(&self.records, revoke)?);
+            }
         }
         self.records.commit(vec![], writes).map_err(fault)?;
         lock(&self.index).remove(id);
-        spooled.into_iter().for_each(|spooled| self.spool.buried(id, spooled));
-        Ok(true)
+        entry.into_iter().for_each(|entry| self.spool.buried(id, entry.spooled));
+        Ok(Some(died))
     }
 
     /// Every slot that an entry names, for [`FileSlots::retain`](crate::store::slots::FileSlots::retain)

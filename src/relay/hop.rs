@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::options::{Options, Share, Tls};
 use crate::clock::Clock;
+use crate::event::{Event, emit};
 use crate::mail::Domain;
 use crate::mistake::Mistake;
 use crate::net::tls;
 use crate::secret::Secret;
-use crate::smtp::client::{Connection, Credentials, Hop, Said, Security, Trouble};
+use crate::smtp::client::{Connection, Credentials, Hop, Said, Security, Stage, Trouble};
 
 /// One next hop.
 pub(super) struct NextHop {
@@ -23,6 +24,8 @@ pub(super) struct NextHop {
     way: Way,
     clock: Clock,
     state: Mutex<State>,
+    /// TLS that was only offered has failed: until then it is done without.
+    in_the_clear: Mutex<Option<Timestamp>>,
     idle: Mutex<Vec<Pooled>>,
 }
 
@@ -71,7 +74,8 @@ impl NextHop {
     pub fn new(hello: Domain, Share { host, port, .. }: Share, way: Way, clock: Clock) -> Self {
         let name = format!("{host}:{port}");
         let hop = Hop { host, port, source: way.source };
-        Self { name, hop, hello, way, clock, state: Mutex::new(State::Up), idle: Mutex::default() }
+        let (state, in_the_clear, idle) = (Mutex::new(State::Up), Mutex::default(), Mutex::default());
+        Self { name, hop, hello, way, clock, state, in_the_clear, idle }
     }
 
     /// Whether it can be reached, as far as we know.
@@ -86,8 +90,11 @@ impl NextHop {
 
     /// A new connection. Whether that worked is how we know about the hop.
     pub async fn connect(&self) -> Result<Pooled, Trouble> {
-        let opened = Connection::open(&self.hop, &self.hello, &self.way.security, self.way.credentials.as_ref()).await;
+        let opened = Connection::open(&self.hop, &self.hello, self.security(), self.way.credentials.as_ref()).await;
         let now = self.clock.now();
+        if let Err(trouble) = &opened {
+            self.fall_back(trouble, now);
+        }
         let mut state = lock(&self.state);
         *state = match &opened {
             Ok(_) => State::Up,
@@ -95,6 +102,26 @@ impl NextHop {
         };
         drop(state);
         Ok(Pooled { connection: opened?, transactions: 0, since: now })
+    }
+
+    /// What is demanded of the next connection.
+    fn security(&self) -> &Security {
+        match *lock(&self.in_the_clear) {
+            Some(until) if self.clock.now() < until => &Security::None,
+            Some(_) | None => &self.way.security,
+        }
+    }
+
+    /// RFC 7435 §3: TLS that is used because it is there must not keep mail from going where none would have. The next
+    /// attempt goes without, where nobody demands TLS and no password is to be sent.
+    fn fall_back(&self, trouble: &Trouble, now: Timestamp) {
+        let is_spare =
+            matches!(self.way.security, Security::Opportunistic(_)) && self.way.credentials.is_none() && !self.hop.is_implicit_tls();
+        if trouble.stage == Stage::Tls && is_spare {
+            *lock(&self.in_the_clear) = now.saturating_add(IN_THE_CLEAR).ok();
+            let fault = format!("TLS with {} failed, mail goes there in the clear for ten minutes: {}", self.name, trouble.said.words);
+            emit(&Event::Trouble { place: "relay", fault: &fault });
+        }
     }
 
     /// A connection that was used before and is not too old, the youngest first.
@@ -218,6 +245,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const TRANSACTIONS_MAX: u32 = 100;
 /// Servers keep an idle client for minutes; a short time keeps their room free.
 const IDLE_MAX: SignedDuration = SignedDuration::from_secs(30);
+/// After this, TLS gets another chance.
+const IN_THE_CLEAR: SignedDuration = SignedDuration::from_secs(10 * 60);
 /// From one probe to the next.
 const BACK_OFF: [SignedDuration; 4] =
     [SignedDuration::from_secs(5), SignedDuration::from_secs(15), SignedDuration::from_secs(30), SignedDuration::from_secs(60)];
@@ -228,7 +257,6 @@ const BACK_OFF_MAX: SignedDuration = SignedDuration::from_secs(120);
 mod tests {
     use super::*;
     use crate::mail::EnhancedStatus;
-    use crate::smtp::client::Stage;
 
     #[test]
     fn the_password_file_is_for_its_owner_only() {

@@ -121,6 +121,13 @@ impl Relay {
         self.woken.notify_one();
     }
 
+    /// Removes an entry without any report; a link in it opens nothing any more. `false` when there is no such entry.
+    pub fn drop_entry(&self, id: QueueId) -> Result<bool, Fault> {
+        let Some(died) = self.queue.drop_entry(id)? else { return Ok(false) };
+        take_back(&self.queue, &self.vault, died)?;
+        Ok(true)
+    }
+
     /// Leases what is due and attempts it until `stop`; then lets running attempts settle (at most 25 s).
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);

@@ -12,7 +12,7 @@ crate::options! {
     pub struct Options {
         /// The next hop as `host:port`, or a list of hops that share the load and stand in for each other: `"host:port*3"` gets three times as much, `"host:port*0"` only what no other can take. Port 465 speaks TLS from the first octet.
         next_hop: NextHops = NextHops::default(),
-        /// TLS towards it: `none`, `opportunistic` (use it if offered), `required`, `verified` (required, and its certificate must hold).
+        /// TLS towards it: `none`, `opportunistic` (use it if offered; where it fails, ten minutes without, unless there is a password), `required`, `verified` (required, and its certificate must hold).
         tls: Tls = Tls::Opportunistic,
         /// PEM file with roots that count beside the system's.
         roots: Option<PathBuf> = None,

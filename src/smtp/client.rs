@@ -31,6 +31,13 @@ pub struct Hop {
     pub source: Option<IpAddr>,
 }
 
+impl Hop {
+    /// Whether TLS comes before SMTP, so that nothing can be said without it. RFC 8314 §3.3.
+    pub const fn is_implicit_tls(&self) -> bool {
+        self.port == 465
+    }
+}
+
 /// What is demanded of the connection; the configurations come from `net::tls`.
 #[derive(Debug, Clone)]
 pub enum Security {
@@ -153,7 +160,7 @@ pub struct Pending {
 impl Connection {
     /// Connects, greets, secures, authenticates.
     ///
-    /// Where opportunistic TLS ends in [`Stage::Tls`], the next try may ask for [`Security::None`].
+    /// Where opportunistic TLS ends in [`Stage::Tls`], the next try may ask for [`Security::None`] (RFC 7435 §3).
     pub async fn open(hop: &Hop, hello: &Domain, security: &Security, credentials: Option<&Credentials>) -> Result<Self, Trouble> {
         let mut opening = super::opening::connect(hop, security).await?;
         opening.greet(hello).await?;

@@ -34,10 +34,10 @@ pub(super) async fn connect(hop: &Hop, security: &Security) -> Result<Opening, T
         .map_err(|error| Trouble::io(Stage::Connect, &error))?;
     // One write per batch of commands: waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
-    let socket = match (hop.port, security.config()) {
-        (IMPLICIT_TLS, Some(config)) => shake_hands(hop, config, stream).await?,
-        (IMPLICIT_TLS, None) => return Err(Trouble::new(Stage::Tls, "port 465 speaks TLS, which is switched off for this next hop")),
-        _ => Socket::Plain(stream),
+    let socket = match (hop.is_implicit_tls(), security.config()) {
+        (true, Some(config)) => shake_hands(hop, config, stream).await?,
+        (true, None) => return Err(Trouble::new(Stage::Tls, "port 465 speaks TLS, which is switched off for this next hop")),
+        (false, _) => Socket::Plain(stream),
     };
     let mut dialogue = Dialogue::new(socket);
     let banner = dialogue.hear(GREETING).await.map_err(|error| Trouble::io(Stage::Greeting, &error))?;
@@ -97,7 +97,7 @@ impl Opening {
         let socket = shake_hands(hop, config, stream).await?;
         // RFC 3207 §4.2: what was offered in the clear is forgotten.
         let mut secured = Self { dialogue: Dialogue::new(socket), offered: Capabilities::default() };
-        secured.greet(hello).await?;
+        secured.greet(hello).await.map_err(not_secured)?;
         Ok(secured)
     }
 
@@ -144,6 +144,14 @@ impl Security {
     }
 }
 
+/// TLS 1.3 tells a client with its first read that the handshake was not to the server's liking. RFC 8446 §4.4.
+fn not_secured(trouble: Trouble) -> Trouble {
+    match trouble.said.code {
+        None => Trouble::new(Stage::Tls, &trouble.said.words),
+        Some(_) => trouble,
+    }
+}
+
 async fn shake_hands(hop: &Hop, config: &Arc<ClientConfig>, stream: TcpStream) -> Result<Socket, Trouble> {
     let name = ServerName::try_from(hop.host.clone())
         .map_err(|_| Trouble::new(Stage::Tls, "the next hop's name cannot stand in a certificate"))?;
@@ -160,8 +168,6 @@ fn expect_code(stage: Stage, reply: &Heard, code: u16) -> Result<(), Trouble> {
     if reply.code == code { Ok(()) } else { Err(Trouble { stage, said: reply.said() }) }
 }
 
-/// RFC 8314 §3.3.
-const IMPLICIT_TLS: u16 = 465;
 /// RFC 5321 names no time for this; systems give up after one to two minutes.
 const CONNECT: Duration = Duration::from_secs(60);
 /// RFC 5321 §4.5.3.2.1.

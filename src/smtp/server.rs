@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::framing::{Line, take_line};
@@ -105,11 +105,12 @@ struct Guest {
     _seat: Seat,
 }
 
-/// When a session is over at the latest, and whether the gateway stops.
+/// When a session is over at the latest, and since when the gateway stops.
 pub(super) struct Pace {
     pub(super) ends: Instant,
-    stopping: watch::Receiver<bool>,
     doors: watch::Receiver<Doors>,
+    drain: Duration,
+    stopping: watch::Receiver<Option<Instant>>,
 }
 
 impl<I: Intake> Server<I> {
@@ -133,10 +134,11 @@ impl<I: Intake> Server<I> {
         *self.doors.borrow()
     }
 
-    /// Takes connections until `stop`. Then every open session gets a 421, or half a minute to finish its message.
+    /// Takes connections until `stop`. Then every open session hears 421: at once where none of its messages is under
+    /// way, after the drain time where one is and does not come to its end.
     pub async fn run(self: Arc<Self>, listener: TcpListener, start: Start, stop: impl Future<Output = ()> + Send) {
         announce(&listener, start);
-        let (stopping, told) = watch::channel(false);
+        let (stopping, told) = watch::channel(None);
         let mut sessions = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -157,8 +159,8 @@ impl<I: Intake> Server<I> {
             }
         }
         drop(listener);
-        let _ = stopping.send(true);
-        let drained = timeout(DRAIN, async { while sessions.join_next().await.is_some() {} }).await;
+        let _ = stopping.send(Some(Instant::now()));
+        let drained = timeout(self.drain() + REPLY_GRACE + LINGER + SLACK, async { while sessions.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             sessions.shutdown().await;
         }
@@ -176,8 +178,13 @@ impl<I: Intake> Server<I> {
         self.peers.admit(address).map_err(|surplus| turn_away(stream, words(surplus))).ok()
     }
 
-    fn pace(&self, stopping: watch::Receiver<bool>) -> Pace {
-        Pace { ends: Instant::now() + Duration::from_secs(self.house.options.session_timeout), stopping, doors: self.doors.subscribe() }
+    fn pace(&self, stopping: watch::Receiver<Option<Instant>>) -> Pace {
+        let ends = Instant::now() + Duration::from_secs(self.house.options.session_timeout);
+        Pace { ends, drain: self.drain(), stopping, doors: self.doors.subscribe() }
+    }
+
+    fn drain(&self) -> Duration {
+        Duration::from_secs(self.house.options.drain_seconds)
     }
 
     /// One connection from its first octet to its last.
@@ -222,7 +229,9 @@ impl<I: Intake> Server<I> {
     async fn serve_tls(&self, stream: TcpStream, (session, banner): (Session, Option<Reply>), pace: &mut Pace) {
         let Some(tls) = &self.tls else { return };
         let patience = Duration::from_secs(self.house.options.stranger_timeout);
-        let Ok(Ok(stream)) = timeout(patience, tls.accept(stream)).await else { return };
+        // Within a handshake nobody can be told anything.
+        let handshake = pace.before(Call::Octets, timeout(patience, tls.accept(stream)));
+        let Ok(Ok(Ok(stream))) = handshake.await else { return };
         let mut wire = Wire::new(stream);
         if let Some(banner) = banner {
             wire.say(&banner);
@@ -283,8 +292,8 @@ impl<I: Intake> Server<I> {
         }
         wire.say(&go_ahead);
         let peer = session.peer(envelope.utf8);
-        match receive::message(self, wire, pace).await? {
-            receive::Outcome::Complete(message) => Ok(receive::settle(self, envelope, message, peer).await),
+        match pace.before(Call::Octets, receive::message(self, wire, pace)).await?? {
+            receive::Outcome::Complete(message) => pace.before(Call::Reply, receive::settle(self, envelope, message, peer)).await,
             receive::Outcome::Refused(reply) => Ok(reply),
         }
     }
@@ -314,13 +323,43 @@ impl<I: Intake> Server<I> {
     }
 }
 
+/// What a session may still wait for when the gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// More octets of a message: until the drain time is over.
+    Octets,
+    /// The reply to its final dot: a little longer, for a message that came at the last moment.
+    Reply,
+}
+
 impl Pace {
     /// Waits for the gateway to stop or to close its doors. A server that is gone has stopped as well.
     async fn told_to_stop(&mut self) {
         tokio::select! {
-            _ = self.stopping.wait_for(|stopping| *stopping) => {}
+            _ = self.stopping.wait_for(Option::is_some) => {}
             _ = self.doors.wait_for(|doors| *doors == Doors::Closed) => {}
         }
+    }
+
+    /// Does the work, unless the gateway stops and the time for this is over: then the client hears so. RFC 5321 §3.8.
+    ///
+    /// A message that was handed on by then may be taken although its client hears 421 and sends it again: twice, never lost.
+    async fn before<T>(&self, call: Call, work: impl Future<Output = T>) -> Result<T, Hangup> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.last_call(call) => Err(Hangup::Saying(fixed::GOING_DOWN.into())),
+        }
+    }
+
+    async fn last_call(&self, call: Call) {
+        let mut stopping = self.stopping.clone();
+        let since = stopping.wait_for(Option::is_some).await.ok().and_then(|since| *since);
+        let grace = match call {
+            Call::Octets => Duration::ZERO,
+            Call::Reply => REPLY_GRACE,
+        };
+        sleep_until(since.unwrap_or_else(Instant::now) + self.drain + grace).await;
     }
 }
 
@@ -392,8 +431,10 @@ fn descriptors_for_sessions() -> usize {
 const COMMAND_BUFFER: usize = 2 * 1_024;
 /// Between two tries to take a connection when there are no descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For open sessions, when the gateway stops.
-const DRAIN: Duration = Duration::from_secs(25);
+/// After the drain time, for a message whose last octet came within it.
+const REPLY_GRACE: Duration = Duration::from_secs(4);
+/// For sessions to end after they have heard that they shall.
+const SLACK: Duration = Duration::from_secs(1);
 /// For the client to read our last words.
 const LINGER: Duration = Duration::from_secs(2);
 /// What it may still send meanwhile.

@@ -125,7 +125,7 @@ impl FileSlots {
     fn make_ready(&self, places: &mut Places, count: usize) -> Result<(), Fault> {
         while places.free.len() < count {
             let group = places.bitmaps.len() as u64;
-            self.file.set_len(PAGE + (group + 1) * GROUP)?;
+            preallocate(&self.file, group)?;
             places.bitmaps.push(vec![0; PAGE as usize]);
             let first = u32::try_from(group).ok().and_then(|group| group.checked_mul(SLOTS_A_GROUP)).ok_or_else(full)?;
             places.free.extend(first..first.checked_add(SLOTS_A_GROUP).ok_or_else(full)?);
@@ -257,6 +257,17 @@ impl Places {
 enum Mark {
     Taken,
     Free,
+}
+
+/// Room for one more group, on the disk: a disk that is full says so before a slot is promised, and a slot that is
+/// overwritten lies where it lay.
+fn preallocate(file: &File, group: u64) -> io::Result<()> {
+    let from = PAGE + group * GROUP;
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), from, GROUP) {
+        // A file system that promises no room gets the octets.
+        Err(rustix::io::Errno::OPNOTSUPP) => file.write_all_at(&vec![0; GROUP as usize], from),
+        done => Ok(done?),
+    }
 }
 
 fn read_bitmap(file: &File, group: u64) -> Result<Vec<u8>, Fault> {

@@ -141,6 +141,22 @@ def relay_rights(gateway):
     client.quit()
 
 
+def open_relay(program, place, hop):
+    """nmap's sixteen ways to relay, tried as a stranger."""
+    gateway = Gateway(program, f"{place}/stranger", f"127.0.0.1:{hop}")
+    config = gateway.directory / "waxseal.toml"
+    config.write_text(re.sub(r"relay_networks = .*", 'relay_networks = ["192.0.2.0/24"]', config.read_text()))
+    gateway.start()
+    # The plus sign: on a port that is not 25 as well.
+    tried = subprocess.run(["nmap", "-Pn", "-p", str(gateway.smtp), "--script", "+smtp-open-relay", "--script-args",
+                            "smtp-open-relay.domain=elsewhere.example", "127.0.0.1"], capture_output=True, text=True)
+    gateway.stop()
+    said = re.search(r"smtp-open-relay: (.*)", tried.stdout)
+    # It ends its tests where every one of them would be asked to authenticate.
+    closed = said is not None and ("authentication needed" in said.group(1) or "all tests failed" in said.group(1))
+    claim("nmap smtp-open-relay: 0 of 16", closed, said.group(1) if said else tried.stdout + tried.stderr)
+
+
 def many(gateway, postfix, count):
     before = len(postfix.mails())
     client = smtplib.SMTP("127.0.0.1", gateway.smtp)
@@ -456,6 +472,7 @@ def main():
         listed = gateway.run("queue", "list")
         claim("the queue is empty", listed.stdout.strip() == "0 in the queue", listed.stdout + listed.stderr)
         claim("SIGTERM ends it in order", gateway.stop() == 0)
+        open_relay(arguments.program, place, postfix.port)
         next_hop_with_auth(arguments.program, place)
         behind_postfix(arguments.program, place)
         under_systemd(arguments.program, place)

@@ -228,6 +228,71 @@ fn a_lost_key_comes_back_from_the_sheet_and_no_other_does() {
 }
 
 #[test]
+fn a_new_key_takes_the_place_of_the_old_while_the_gateway_runs() {
+    let house = SetUp::new();
+    let old_key = fs::read(house.path("keys/kek")).unwrap();
+    let (paper, old_paper) = (house.path("recovery-sheet.txt"), house.place.path().join("old-sheet"));
+    let running = house.serve();
+    let refused = house.run(&["keys", "rotate"]);
+    let told_so =
+        "recovery-sheet.txt: the sheet of the key in force lies here still\n    print it, lock it away, delete the file; then rotate";
+    assert!(refused.status.code() == Some(1) && told(&refused).contains(told_so), "{}", told(&refused));
+    assert_eq!(fs::read(house.path("keys/kek")).unwrap(), old_key);
+    fs::rename(&paper, &old_paper).unwrap();
+    let rotated = house.run(&["keys", "rotate"]);
+    let said = String::from_utf8_lossy(&rotated.stdout).into_owned();
+    assert!(rotated.status.success() && said.contains("keys/ring opens with it alone"), "{said}{}", told(&rotated));
+    assert!(house.run(&["queue", "list"]).stdout.starts_with(b"0 in the queue"), "it runs on");
+    assert_eq!(ended(running).0, Some(0));
+    let new_key = fs::read(house.path("keys/kek")).unwrap();
+    assert_ne!(new_key, old_key);
+    assert_eq!(ended(house.serve()).0, Some(0), "the store is the same to the new key");
+    fs::remove_file(house.path("keys/kek")).unwrap();
+    let old = house.run(&["recover", old_paper.to_str().unwrap()]);
+    assert!(told(&old).contains("does not open with this key"), "{}", told(&old));
+    assert!(house.run(&["recover", paper.to_str().unwrap()]).status.success());
+    assert_eq!(fs::read(house.path("keys/kek")).unwrap(), new_key);
+    let sheet = fs::read_to_string(&paper).unwrap();
+    assert!(sheet.contains("OR THE SLOTS (*.slots IN THE STORE), LOSES ALL SEALED CONTENT, FOR GOOD"), "{sheet}");
+}
+
+#[test]
+fn a_key_that_systemd_hands_over_is_made_new_and_left_to_its_operator() {
+    let house = SetUp::new();
+    let handed_over = house.place.path().join("credentials");
+    let credential = handed_over.join("waxseal.kek");
+    fs::create_dir(&handed_over).unwrap();
+    fs::rename(house.path("keys/kek"), &credential).unwrap();
+    fs::remove_file(house.path("recovery-sheet.txt")).unwrap();
+    house.edit("[store]", &format!("[store]\nkek = \"{}\"", credential.display()));
+    let rotate = || {
+        let configuration = house.configuration();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+        command.args(["keys", "rotate", "--config", &configuration]).env("CREDENTIALS_DIRECTORY", &handed_over);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let old_key = fs::read(&credential).unwrap();
+    let said = rotate();
+    let install =
+        format!("systemd-creds encrypt --name=waxseal.kek {} /etc/credstore.encrypted/waxseal.kek", house.path("keys/kek.new").display());
+    assert!(said.contains(&install) && said.contains("the old one stays in force"), "{said}");
+    assert_eq!(fs::read(&credential).unwrap(), old_key);
+    assert_eq!(ended(house.serve()).0, Some(0), "with the old one");
+    fs::remove_file(&credential).unwrap();
+    fs::copy(house.path("keys/kek.new"), &credential).unwrap();
+    let (code, log) = ended(house.serve());
+    assert!(code == Some(0) && log.contains("`waxseal keys rotate` ends the rotation"), "{log}");
+    let checked = house.run(&["check"]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("`waxseal keys rotate` ends the rotation"), "{}", told(&checked));
+    assert!(rotate().contains("keys/ring opens with it alone"));
+    assert!(!house.path("keys/kek.new").exists() && !house.path("keys/ring.new").exists());
+    let (code, log) = ended(house.serve());
+    assert!(code == Some(0) && !log.contains("rotation"), "{log}");
+}
+
+#[test]
 fn a_start_that_cannot_be_whole_is_no_start_and_says_what_to_do() {
     let house = SetUp::new();
     let taken = TcpListener::bind(("127.0.0.1", house.smtp)).unwrap();

@@ -281,6 +281,46 @@ fn a_next_hop_that_is_away_is_probed_and_not_hammered() {
 }
 
 #[test]
+fn tls_that_breaks_is_done_without_where_it_was_only_offered_and_nowhere_else() {
+    use relay::Tls::{Opportunistic, Required, Verified};
+    let place = tempfile::tempdir().unwrap();
+    let password = place.path().join("password");
+    std::fs::write(&password, "swordfish\n").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    for (tls, user, is_sent) in
+        [(Opportunistic, None, true), (Opportunistic, Some("gateway"), false), (Required, None, false), (Verified, None, false)]
+    {
+        let sink = RawSink::start(|stage| match stage {
+            Stage::Ehlo => say("250-sink.example.net\n250-AUTH PLAIN\n250 STARTTLS"),
+            Stage::StartTls => Act::SayAndClose("220 go on".into()),
+            _ => obliging(stage),
+        });
+        let (twins, ring) = stores();
+        let (next_hop, username) = (sink.address.to_string(), user.map(String::from));
+        let password_file = user.map(|_| password.clone());
+        let house = House::with(&twins, &ring, relay::Options { next_hop, tls, username, password_file, ..relay::Options::default() });
+        let shaken = || sink.stages().iter().filter(|stage| **stage == Stage::StartTls).count();
+        let attempts = || house.queue.list(None, 1).unwrap().first().map_or(0, |entry| entry.attempts);
+        house.send(vec![entry("ann@example.org", &["b@example.net"], "x")]);
+        wait_until(|| attempts() == 1);
+        house.later(61);
+        if is_sent {
+            house.until_empty();
+            assert_eq!((sink.taken().len(), shaken()), (1, 1), "{tls:?}");
+            house.later(10 * 60);
+            house.send(vec![entry("ann@example.org", &["b@example.net"], "x")]);
+            wait_until(|| shaken() == 2);
+        } else {
+            wait_until(|| attempts() == 2);
+            assert_eq!(shaken(), 2, "{tls:?}");
+            let said = sink.stages().into_iter().find(|stage| matches!(stage, Stage::Mail(_) | Stage::Auth(_)));
+            assert_eq!(said, None, "{tls:?} {user:?}");
+        }
+        house.kill();
+    }
+}
+
+#[test]
 fn a_stop_lets_running_attempts_settle() {
     let sink = RawSink::start(|stage| {
         if matches!(stage, Stage::Dot(_)) {

@@ -1,7 +1,7 @@
 //! The queue alone: stopped after every single change of its stores, opened again, and asked what it still holds.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use waxseal::crypto::KeyRing;
@@ -171,7 +171,7 @@ fn a_damaged_record_is_set_aside_and_stops_nobody() {
     assert_eq!(drain(&queue, at(1)).len(), 4);
     assert_eq!(queue.waiting(), 1);
     assert!(twins.records.map.lock().unwrap().contains_key(&key));
-    assert!(queue.drop_entry(ids[2]).unwrap());
+    assert_eq!(queue.drop_entry(ids[2]).unwrap(), Some(vec![]));
     assert_eq!(queue.waiting(), 0);
 }
 
@@ -236,15 +236,50 @@ fn a_link_that_died_is_owed_until_it_was_taken_back_whatever_stops_in_between() 
 }
 
 #[test]
-fn a_bounce_is_never_bounced_and_a_stranger_never_hears_of_it() {
-    for sender in ["", "forged@example.com"] {
+fn a_bounce_is_never_bounced_and_a_stranger_never_hears_of_it_but_the_log_does() {
+    for (sender, because) in [("", "it was a report itself"), ("forged@example.com", "the sender is not of the house")] {
         let (twins, ring) = (Twins::new(), ring());
         let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
         queue.commit(vec![entry(sender, &["b@example.net"], "x")], vec![], at(0)).unwrap();
         let lease = queue.lease(Lane::default(), at(0), 1).unwrap().remove(0);
-        let outcomes = all(&lease, &Fate::Failed(why(5)));
-        queue.settle(lease, outcomes, at(0)).unwrap();
+        let (id, outcomes) = (lease.id, all(&lease, &Fate::Failed(why(5))));
+        let log = logged(|| drop(queue.settle(lease, outcomes, at(0)).unwrap()));
         assert_eq!(queue.waiting(), 0, "{sender:?}");
+        let expect = format!("ERROR event=\"unreported\" id=\"{id}\" recipients=1 because=\"{because}\"\n");
+        assert!(log.contains(&expect), "{log}");
+    }
+    // Who asked for no report misses none.
+    let (twins, ring) = (Twins::new(), ring());
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    let mut new = entry("forged@example.com", &["b@example.net"], "x");
+    new.envelope.recipients[0].notify = Some(Notify::Never);
+    queue.commit(vec![new], vec![], at(0)).unwrap();
+    let lease = queue.lease(Lane::default(), at(0), 1).unwrap().remove(0);
+    let outcomes = all(&lease, &Fate::Failed(why(5)));
+    let log = logged(|| drop(queue.settle(lease, outcomes, at(0)).unwrap()));
+    assert!(log.contains("failed") && !log.contains("unreported"), "{log}");
+}
+
+/// What the log says meanwhile.
+fn logged(work: impl FnOnce()) -> String {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&log);
+    let make = move || Writer(Arc::clone(&writer));
+    let subscriber = tracing_subscriber::fmt().with_writer(make).with_ansi(false).without_time().with_target(false).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let log = log.lock().unwrap().clone();
+    String::from_utf8(log).unwrap()
+}
+
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Writer {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -267,9 +302,26 @@ fn the_operator_lists_shows_hurries_and_drops() {
     assert_eq!(queue.next_due(Lane::default()), Some(at(65)));
     assert!(queue.retry(listed[1].id, at(6)).unwrap());
     assert_eq!(queue.lease(Lane::default(), at(6), 9).unwrap().iter().map(|lease| lease.id).collect::<Vec<_>>(), [listed[1].id]);
-    assert!(queue.drop_entry(rest[0].id).unwrap() && !queue.drop_entry(rest[0].id).unwrap());
+    assert_eq!(queue.drop_entry(rest[0].id).unwrap(), Some(vec![]));
+    assert_eq!(queue.drop_entry(rest[0].id).unwrap(), None);
     assert!(queue.show(rest[0].id).unwrap().is_none());
     assert_eq!(queue.waiting(), 2);
+}
+
+#[test]
+fn a_link_whose_mail_is_dropped_is_owed_until_it_was_taken_back() {
+    let (twins, ring) = (Twins::new(), ring());
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    let mut new = entry("ann@example.org", &["b@example.net"], "link");
+    new.carries = Carries::Link([9; 16]);
+    let id = queue.commit(vec![new], vec![], at(0)).unwrap().ids()[0];
+    let died = queue.drop_entry(id).unwrap().unwrap();
+    assert_eq!(
+        died.iter().map(|revoke| (revoke.parcel, revoke.recipient.clone())).collect::<Vec<_>>(),
+        [([9; 16], mailbox("b@example.net"))]
+    );
+    drop(queue);
+    assert_eq!(open(&twins, &ring, Options::default(), at(0)).unwrap().owed().unwrap(), died);
 }
 
 #[test]

@@ -128,6 +128,7 @@ impl Intake for Relaying {
             }
             "unavailable" => return Err(Refusal::Unavailable(Fault("the disk is on fire".into()))),
             "full" => return Err(Refusal::Full),
+            "slow" => std::future::pending().await,
             _ => {}
         }
         let hop = Hop { host: "127.0.0.1".into(), port: self.sink.port(), source: None };

@@ -7,6 +7,7 @@ mod house;
 mod backup;
 mod doubts;
 mod expiry;
+mod explained;
 mod foreign;
 mod loops;
 mod mixed;

@@ -17,6 +17,21 @@ fn an_internal_mail_arrives_byte_for_byte() {
 }
 
 #[test]
+fn what_is_known_of_the_client_stays_in_the_house_where_that_is_asked_for() {
+    let mut house = House::open();
+    house.stop();
+    let file = house.path("waxseal.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace("[smtp]\n", "[smtp]\ntrace_client = \"none\"\n");
+    std::fs::write(&file, text).unwrap();
+    house.start();
+    assert!(house.send("emma@example.org", &["anders@example.org"], PLAIN).starts_with("250 2."));
+    let taken = house.arrived(1);
+    let wire = String::from_utf8(taken[0].octets.clone()).unwrap();
+    assert!(wire.starts_with("Received: from unknown\r\n by gateway.example.org with ESMTP\r\n id "), "{wire}");
+    assert!(!wire.contains("127.0.0.1") && !wire.contains("client.example.org"), "{wire}");
+}
+
+#[test]
 fn every_shape_of_real_mail_passes_inside_byte_for_byte() {
     let house = House::open();
     let mut sent = 0;
