@@ -196,7 +196,8 @@ mod tests {
             ring(house);
             std::fs::rename(house.path("kek.new"), house.path("kek")).unwrap();
         };
-        let steps: [(&dyn Fn(&House), Found); 5] = [
+        type Stop<'a> = &'a dyn Fn(&House);
+        let steps: [(Stop<'_>, Found); 5] = [
             (&torn, Found::InPlace),
             (&key, Found::InPlace),
             (&half_a_ring, Found::InPlace),
