@@ -28,7 +28,7 @@ python_peers() {
 }
 
 browser() {
-  packages chromium fonts-liberation
+  packages chromium fonts-liberation lynx
   # A Node.js from elsewhere brings its own npm, which Debian's package would fight with.
   command -v npm >/dev/null || packages nodejs npm
   [ -d tests/browser/node_modules ] || (cd tests/browser && npm ci --silent --no-audit --no-fund)

@@ -75,7 +75,8 @@ fn keep(text: &str, paper: &Path) -> Result<(), Unusable> {
     let written = write(&making, text).and_then(|()| std::fs::hard_link(&making, paper));
     let _ = std::fs::remove_file(&making);
     written.map_err(|error| {
-        let lies_there = String::from("the sheet of the key in force lies here still\n    print it, lock it away, delete the file; then rotate");
+        let lies_there =
+            String::from("the sheet of the key in force lies here still\n    print it, lock it away, delete the file; then rotate");
         unusable(if error.kind() == ErrorKind::AlreadyExists { lies_there } else { error.to_string() })
     })?;
     owner::like_its_folder(paper).map_err(|Failed(why)| Unusable(why))

@@ -3,7 +3,11 @@
 //!
 //! A grant holds the right to read sealed under the visit's secret, so it outlives the visit but is
 //! of no use to the store. What was granted and never fetched is given back when the visit ends.
+//!
+//! Counters, grant and visit change in one commit, of one file as of a thousand: a crash or a race
+//! spends all of it or nothing. The grant of an archive pays for each of its files in its visit.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,12 +19,12 @@ use super::zip::{Entry, Zip};
 use super::{Channel, Refused, decode, letter, name};
 use crate::crypto::random;
 use crate::event::{self, Event};
-use crate::store::{Check, Conflict, Fault, Write};
-use crate::vault::{Grant, Item, ItemId};
+use crate::store::{Check, Fault, Write};
+use crate::vault::{Grant, Item, ItemId, Spending};
 
 /// What a download's URL holds: 128 random bits that help nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DownloadId([u8; 16]);
+pub struct DownloadId(pub(super) [u8; 16]);
 
 impl DownloadId {
     /// Reads it from a URL: exactly 32 lower-case hexadecimal digits.
@@ -74,38 +78,75 @@ pub struct Ready {
     grant: Grant,
 }
 
+impl What {
+    fn items(&self) -> BTreeSet<ItemId> {
+        match self {
+            Self::One { item, .. } => BTreeSet::from([*item]),
+            Self::All(all) => all.iter().map(|(item, ..)| *item).collect(),
+        }
+    }
+}
+
+/// What a press of a button asks for.
+enum Wanted<'a> {
+    /// A file, with its entity tag.
+    One(&'a Item, String),
+    /// All that can be had.
+    All(&'a [Item]),
+}
+
+impl Wanted<'_> {
+    /// How the visit notes it.
+    const fn item(&self) -> Option<ItemId> {
+        match self {
+            Self::One(file, _) => Some(file.id),
+            Self::All(_) => None,
+        }
+    }
+
+    const fn files(&self) -> &[Item] {
+        match self {
+            Self::One(file, _) => std::slice::from_ref(*file),
+            Self::All(files) => files,
+        }
+    }
+
+    /// The download of those that were granted, and its octets.
+    fn of(&self, granted: &BTreeSet<ItemId>) -> (What, u64) {
+        match self {
+            Self::One(file, etag) => (What::One { item: file.id, name: name::safe(&file.name), etag: etag.clone() }, file.length),
+            Self::All(files) => {
+                let files: Vec<&Item> = files.iter().filter(|file| granted.contains(&file.id)).collect();
+                let names = name::unique(files.iter().map(|file| file.name.as_str()));
+                let all: Vec<_> = files.iter().zip(names).map(|(file, name)| (file.id, name, file.length)).collect();
+                let size = Zip::length(&entries(&all));
+                (What::All(all), size)
+            }
+        }
+    }
+}
+
 impl Channel {
     /// Spends one download of a file; the same file again in one visit is the same download.
     pub fn take(&self, visit: &Visit, item: ItemId) -> Result<DownloadId, Refused> {
         let items = self.parts.vault.items(visit.grant()?)?;
-        let wanted = letter::files(&items).into_iter().chain(raw(&items)).find(|file| file.id == item);
-        let wanted = wanted.ok_or(Refused::Gone)?;
+        let file = letter::files(&items).into_iter().chain(raw(&items)).find(|file| file.id == item).ok_or(Refused::Gone)?;
         let _turn = self.turn(&visit.key);
-        self.take_one(visit, &wanted)
+        if let Some(id) = self.taken_before(visit, Some(item))? {
+            return Ok(id);
+        }
+        let etag = self.parts.vault.shelf(visit.grant()?, self.now())?.open(item, 0..0)?.etag;
+        self.spend(visit, &Wanted::One(&file, etag))
     }
 
     /// Spends one download of every file that has one left, and puts them into one archive.
     pub fn take_all(&self, visit: &Visit) -> Result<DownloadId, Refused> {
         let files = letter::files(&self.parts.vault.items(visit.grant()?)?);
         let _turn = self.turn(&visit.key);
-        if let Some(id) = self.taken_before(visit, None)? {
-            return Ok(id);
+        match self.taken_before(visit, None)? {
+            Some(id) => Ok(id),
+            None => self.spend(visit, &Wanted::All(&files)),
         }
-        let mut granted = Vec::new();
-        for file in &files {
-            match self.take_one(visit, file) {
-                Ok(_) => granted.push(file),
-                Err(Refused::UsedUp) => {}
-                Err(refused) => return Err(refused),
-            }
-        }
-        if granted.is_empty() {
-            return Err(Refused::UsedUp);
-        }
-        let names = name::unique(granted.iter().map(|file| file.name.as_str()));
-        let all: Vec<_> = granted.iter().zip(names).map(|(file, name)| (file.id, name, file.length)).collect();
-        let size = Zip::length(&entries(&all));
-        self.keep(visit, What::All(all), size)
     }
 
     /// A download as it stands: for HEAD, and before its octets are fetched. Changes nothing.
@@ -142,14 +183,15 @@ impl Channel {
         Ok(Box::new(metered))
     }
 
-    fn content(self: &Arc<Self>, ready: &Ready, range: Range<u64>) -> Result<Box<dyn Read + Send>, Refused> {
+    fn content(&self, ready: &Ready, range: Range<u64>) -> Result<Box<dyn Read + Send>, Refused> {
+        let shelf = self.parts.vault.shelf(&ready.grant, self.now())?;
         match &ready.what {
-            What::One { item, .. } => Ok(self.parts.vault.open(&ready.grant, *item, range, self.now())?.content),
+            What::One { item, .. } => Ok(shelf.open(*item, range)?.content),
             What::All(all) => {
-                let (channel, grant, files) = (Arc::clone(self), ready.grant.clone(), all.clone());
+                let files = all.clone();
                 let open = move |number: usize| {
                     let (item, _, length) = files.get(number).ok_or(io::ErrorKind::NotFound)?;
-                    let opened = channel.parts.vault.open(&grant, *item, 0..*length, channel.now());
+                    let opened = shelf.open(*item, 0..*length);
                     opened.map(|opened| opened.content).map_err(|denied| io::Error::other(format!("{denied:?}")))
                 };
                 Ok(Box::new(Zip::new(entries(all), Box::new(open))))
@@ -157,98 +199,101 @@ impl Channel {
         }
     }
 
-    /// Ends the downloads of a visit that is over; what nobody fetched is given back. A download is
-    /// deleted as it was read and given back only then: whoever fetches at this moment keeps it, and a
-    /// crash in between gives nobody one more.
-    pub(super) fn settle(&self, session: &Session) -> Result<(), Fault> {
-        let mut fetched_in_all: Vec<ItemId> = Vec::new();
-        if let Some(id) = find(session, None)
-            && let Some((Taken { what: What::All(all), served: 1.., .. }, _)) = self.taken(id)?
-        {
-            fetched_in_all.extend(all.iter().map(|(item, ..)| *item));
-        }
-        for (item, id) in &session.taken {
-            let Some((taken, version)) = self.taken(DownloadId(*id))? else { continue };
-            if let Some(item) = item
-                && taken.served == 0
-                && taken.size > 0
-                && !fetched_in_all.contains(item)
-                && self.forget(DownloadId(*id), version)?
-            {
-                self.parts.vault.give_back_to(session.parcel, (session.recipient, *item))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes the grants of a visit that its reader ended; those of which nothing was fetched are given back.
-    pub(super) fn forget_grants(&self, visit: &Visit) -> Result<(), Refused> {
-        let _turn = self.turn(&visit.key);
-        let session = self.session(visit)?.0;
-        self.settle(&session)?;
+    /// What ends the downloads of a visit that is over: what nobody fetched is given back. A grant goes
+    /// only as it was read, so whoever fetches at this moment keeps it.
+    pub(super) fn unfetched(&self, session: &Session) -> Result<Spending, Fault> {
+        let mut grants = Vec::new();
         for (_, id) in &session.taken {
-            self.parts.records.commit(Vec::new(), vec![Write::Delete(record_key(DownloadId(*id)))]).map_err(|conflict| match conflict {
-                Conflict::Check => Refused::Ended,
-                Conflict::Fault(fault) => fault.into(),
-            })?;
+            let id = DownloadId(*id);
+            grants.extend(self.taken(id)?.map(|(taken, version)| (id, taken, version)));
         }
-        Ok(())
+        // An empty file leaves no trace of being fetched.
+        let (fetched, waiting): (Vec<_>, Vec<_>) = grants.into_iter().partition(|(_, taken, _)| taken.served > 0 || taken.size == 0);
+        let fetched: BTreeSet<ItemId> = fetched.iter().flat_map(|(_, taken, _)| taken.what.items()).collect();
+        let mut unfetched = BTreeSet::new();
+        let mut ends = Vec::new();
+        for (id, taken, version) in &waiting {
+            let items: Vec<ItemId> = taken.what.items().difference(&fetched).copied().collect();
+            if !items.is_empty() {
+                unfetched.extend(items);
+                ends.push((record_key(*id), *version));
+            }
+        }
+        let unfetched: Vec<ItemId> = unfetched.into_iter().collect();
+        let mut back = self.parts.vault.give_back(session.parcel, session.recipient, &unfetched)?;
+        for (key, version) in ends {
+            back.checks.push(Check::Version(key.clone(), version));
+            back.writes.push(Write::Delete(key));
+        }
+        Ok(back)
     }
 
-    fn take_one(&self, visit: &Visit, file: &Item) -> Result<DownloadId, Refused> {
-        if let Some(id) = self.taken_before(visit, Some(file.id))? {
-            return Ok(id);
-        }
+    /// Spends one download of each wanted file that the visit has not paid for, writes the grant of
+    /// those that can be had, and notes it in the visit.
+    fn spend(&self, visit: &Visit, wanted: &Wanted<'_>) -> Result<DownloadId, Refused> {
         let (grant, now) = (visit.grant()?, self.now());
-        let etag = self.parts.vault.open(grant, file.id, 0..0, now)?.etag;
-        self.parts.vault.spend(grant, file.id, now)?;
-        let what = What::One { item: file.id, name: name::safe(&file.name), etag };
-        match self.keep(visit, what, file.length) {
-            Ok(id) => {
-                event::emit(&Event::Downloaded { parcel: &short(grant.parcel()), item: file.id.0 });
-                Ok(id)
+        let id = DownloadId(random::array());
+        let spent = self.commit(|| {
+            let (mut session, version) = self.session(visit)?;
+            let mut granted = self.paid(&session, wanted)?;
+            let unpaid: Vec<ItemId> = wanted.files().iter().map(|file| file.id).filter(|id| !granted.contains(id)).collect();
+            let Spending { items: spent, mut checks, mut writes } = self.parts.vault.spend(grant, &unpaid, now)?;
+            granted.extend(&spent);
+            if granted.is_empty() {
+                return Err(Refused::UsedUp);
             }
-            Err(refused) => {
-                self.parts.vault.give_back(grant, file.id)?;
-                Err(refused)
+            let (what, size) = wanted.of(&granted);
+            let sealed = grant.seal(&self.sealing_key(&visit.token));
+            let taken = Taken { owner: visit.key.clone(), what, made: now.as_second(), served: 0, size, sealed };
+            // What is paid for anew has nothing more to do with an older grant, which is used up.
+            session.taken.retain(|(known, _)| *known != wanted.item() && !known.is_some_and(|known| spent.contains(&known)));
+            session.taken.push((wanted.item(), id.0));
+            checks.push(Check::Version(visit.key.clone(), version));
+            writes.extend([self.put(&visit.key, &session)?, self.put(&record_key(id), &Some(&taken))?]);
+            Ok((spent, checks, writes))
+        })?;
+        for item in spent {
+            event::emit(&Event::Downloaded { parcel: &short(grant.parcel()), item: item.0 });
+        }
+        Ok(id)
+    }
+
+    /// Which of the wanted files the visit has paid for: an archive pays for each of its files alone as
+    /// well, a file alone for itself in an archive, but no used-up archive for the next one.
+    fn paid(&self, session: &Session, wanted: &Wanted<'_>) -> Result<BTreeSet<ItemId>, Fault> {
+        let archived = self.archived(session)?;
+        let mut paid = BTreeSet::new();
+        for file in wanted.files() {
+            let is_paid = match (wanted, find(session, Some(file.id))) {
+                (Wanted::One(..), None) => archived.contains(&file.id),
+                // A grant of its own is used up, or it would be taken again.
+                (Wanted::One(..), Some(_)) | (Wanted::All(_), None) => false,
+                (Wanted::All(_), Some(id)) => !archived.contains(&file.id) && self.is_usable(id)?,
+            };
+            if is_paid {
+                paid.insert(file.id);
             }
         }
+        Ok(paid)
+    }
+
+    /// The files of the visit's archive.
+    fn archived(&self, session: &Session) -> Result<BTreeSet<ItemId>, Fault> {
+        let Some(id) = find(session, None) else { return Ok(BTreeSet::new()) };
+        let taken = self.taken(id)?.filter(|(taken, _)| !self.is_day_over(taken));
+        Ok(taken.map(|(taken, _)| taken.what.items()).unwrap_or_default())
     }
 
     /// The download of the same thing in this visit, while it has something left to give.
     fn taken_before(&self, visit: &Visit, item: Option<ItemId>) -> Result<Option<DownloadId>, Refused> {
-        let session = self.session(visit)?.0;
-        let Some(id) = find(&session, item) else { return Ok(None) };
-        let is_usable = |taken: &Taken| !self.is_day_over(taken) && taken.served.saturating_add(taken.size) <= cap(taken);
-        Ok(self.taken(id)?.filter(|(taken, _)| is_usable(taken)).map(|_| id))
-    }
-
-    /// Writes the grant and notes it in the visit, in one commit.
-    fn keep(&self, visit: &Visit, what: What, size: u64) -> Result<DownloadId, Refused> {
-        let item = match &what {
-            What::One { item, .. } => Some(*item),
-            What::All(_) => None,
-        };
-        let id = DownloadId(random::array());
-        let sealed = visit.grant()?.seal(&self.sealing_key(&visit.token));
-        let taken = Taken { owner: visit.key.clone(), what, made: self.now().as_second(), served: 0, size, sealed };
-        for _ in 0..super::CHANGE_ROUNDS {
-            let (mut session, version) = self.session(visit)?;
-            session.taken.retain(|(known, _)| *known != item);
-            session.taken.push((item, id.0));
-            let writes = vec![self.put(&visit.key, &session)?, self.put(&record_key(id), &Some(&taken))?];
-            match self.parts.records.commit(vec![Check::Version(visit.key.clone(), version)], writes) {
-                Ok(()) => return Ok(id),
-                Err(Conflict::Check) => {}
-                Err(Conflict::Fault(fault)) => return Err(fault.into()),
-            }
+        match find(&self.session(visit)?.0, item) {
+            Some(id) if self.is_usable(id)? => Ok(Some(id)),
+            Some(_) | None => Ok(None),
         }
-        Err(Refused::Ended)
     }
 
-    fn session(&self, visit: &Visit) -> Result<(Session, u64), Refused> {
-        let record = self.parts.records.get(&visit.key)?.ok_or(Refused::Ended)?;
-        Ok((decode(&record.value)?, record.version))
+    fn is_usable(&self, id: DownloadId) -> Result<bool, Fault> {
+        Ok(self.taken(id)?.is_some_and(|(taken, _)| !self.is_day_over(&taken) && taken.served.saturating_add(taken.size) <= cap(&taken)))
     }
 
     fn taken(&self, id: DownloadId) -> Result<Option<(Taken, u64)>, Fault> {
@@ -256,25 +301,24 @@ impl Channel {
         Ok(decode::<Option<Taken>>(&record.value)?.map(|taken| (taken, record.version)))
     }
 
-    /// Deletes a grant as it was read; tells whether it was still so.
-    fn forget(&self, id: DownloadId, version: u64) -> Result<bool, Fault> {
-        let key = record_key(id);
-        match self.parts.records.commit(vec![Check::Version(key.clone(), version)], vec![Write::Delete(key)]) {
-            Ok(()) => Ok(true),
-            Err(Conflict::Check) => Ok(false),
-            Err(Conflict::Fault(fault)) => Err(fault),
-        }
-    }
-
-    /// The content did not open, so nobody got anything for what was spent.
-    fn give_back_unserved(&self, ready: &Ready) -> Result<(), Refused> {
-        if let What::One { item, .. } = &ready.what
-            && let Some((Taken { served: 0, .. }, version)) = self.taken(ready.id)?
-            && self.forget(ready.id, version)?
-        {
-            self.parts.vault.give_back(&ready.grant, *item)?;
-        }
-        Ok(())
+    /// The content did not open, so nobody got anything for what was spent. What an archive has paid
+    /// for is settled with the archive, and when the visit is over everything is settled.
+    fn give_back_unserved(&self, ready: &Ready) -> Result<(), Fault> {
+        self.commit(|| {
+            let nothing = ((), Vec::new(), Vec::new());
+            let Some((Taken { served: 0, what: What::One { item, .. }, owner, .. }, version)) = self.taken(ready.id)? else {
+                return Ok(nothing);
+            };
+            let Some(visit) = self.parts.records.get(&owner)? else { return Ok(nothing) };
+            let session: Session = decode(&visit.value)?;
+            if self.archived(&session)?.contains(&item) {
+                return Ok(nothing);
+            }
+            let Spending { mut checks, mut writes, .. } = self.parts.vault.give_back(session.parcel, session.recipient, &[item])?;
+            checks.extend([Check::Version(owner, visit.version), Check::Version(record_key(ready.id), version)]);
+            writes.push(Write::Delete(record_key(ready.id)));
+            Ok(((), checks, writes))
+        })
     }
 
     fn is_day_over(&self, taken: &Taken) -> bool {
@@ -336,7 +380,7 @@ fn entries(all: &[(ItemId, String, u64)]) -> Vec<Entry> {
     all.iter().map(|(_, name, length)| Entry { name: name.clone(), length: *length }).collect()
 }
 
-fn record_key(id: DownloadId) -> Vec<u8> {
+pub(super) fn record_key(id: DownloadId) -> Vec<u8> {
     [PREFIX, &id.0].concat()
 }
 

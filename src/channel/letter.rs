@@ -99,7 +99,7 @@ impl Channel {
     }
 
     fn octets(&self, grant: &Grant, item: &Item, limit: u64) -> Result<Vec<u8>, Refused> {
-        let opened = self.parts.vault.open(grant, item.id, 0..item.length.min(limit), self.now())?;
+        let opened = self.parts.vault.shelf(grant, self.now())?.open(item.id, 0..item.length.min(limit))?;
         let mut octets = Vec::new();
         let read = opened.content.take(limit).read_to_end(&mut octets);
         read.map_err(|error| trouble("message page", Fault::from(error)))?;

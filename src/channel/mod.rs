@@ -211,7 +211,7 @@ impl Channel {
     where
         T: Serialize + DeserializeOwned + Default,
     {
-        for _ in 0..CHANGE_ROUNDS {
+        self.commit(|| {
             let found = self.parts.records.get(key)?;
             let check = match &found {
                 Some(record) => Check::Version(key.to_vec(), record.version),
@@ -222,13 +222,21 @@ impl Channel {
                 None => T::default(),
             };
             let result = decide(&mut value)?;
-            match self.parts.records.commit(vec![check], vec![self.put(key, &value)?]) {
+            Ok((result, vec![check], vec![self.put(key, &value)?]))
+        })
+    }
+
+    /// Commits what `decide` makes of the store as it finds it; all over again when somebody else was faster.
+    fn commit<R, E: From<Fault>>(&self, mut decide: impl FnMut() -> Result<(R, Vec<Check>, Vec<Write>), E>) -> Result<R, E> {
+        for _ in 0..CHANGE_ROUNDS {
+            let (result, checks, writes) = decide()?;
+            match self.parts.records.commit(checks, writes) {
                 Ok(()) => return Ok(result),
                 Err(Conflict::Check) => {}
                 Err(Conflict::Fault(fault)) => return Err(fault.into()),
             }
         }
-        Err(Refused::Fault(Fault("a record of the channel is written by too many at once".into())))
+        Err(Fault("a record of the channel is written by too many at once".into()).into())
     }
 
     fn put<T: Serialize>(&self, key: &[u8], value: &T) -> Result<Write, Fault> {

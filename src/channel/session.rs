@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 
+use super::download::{self, DownloadId};
 use super::limit::Client;
 use super::{Channel, Refused, decode};
 use crate::crypto::aead::{self, Key};
@@ -139,12 +140,14 @@ impl Channel {
 
     /// Ends a visit: nothing of it stays, and what was granted but not fetched is given back.
     pub fn leave(&self, visit: &Visit) -> Result<(), Refused> {
-        self.forget_grants(visit)?;
-        match self.parts.records.commit(Vec::new(), vec![Write::Delete(visit.key.clone())]) {
-            Ok(()) => Ok(()),
-            Err(Conflict::Check) => Err(Refused::Ended),
-            Err(Conflict::Fault(fault)) => Err(fault.into()),
-        }
+        self.commit(|| {
+            let (session, version) = self.session(visit)?;
+            let mut end = self.unfetched(&session)?;
+            end.checks.push(Check::Version(visit.key.clone(), version));
+            end.writes.push(Write::Delete(visit.key.clone()));
+            end.writes.extend(session.taken.iter().map(|(_, id)| Write::Delete(download::record_key(DownloadId(*id)))));
+            Ok(((), end.checks, end.writes))
+        })
     }
 
     /// What a form of this visit carries to show that our own page sent it.
@@ -180,6 +183,12 @@ impl Channel {
     /// The record's key of a token: all that the store knows of it.
     pub(super) fn session_key(&self, token: &Token) -> Vec<u8> {
         [PREFIX, &derive::mac(&self.keys.session, "id", &[token.octets()])].concat()
+    }
+
+    /// What is kept of a visit as it is now, and its version.
+    pub(super) fn session(&self, visit: &Visit) -> Result<(Session, u64), Refused> {
+        let record = self.parts.records.get(&visit.key)?.ok_or(Refused::Ended)?;
+        Ok((decode(&record.value)?, record.version))
     }
 
     fn begin(&self, admitted: &Admitted, sealed: Sealed) -> Session {
@@ -245,7 +254,11 @@ pub(super) fn is_over(channel: &Channel, value: &[u8], now: Timestamp) -> bool {
 
 /// What a visit that timed out had been granted and never fetched is given back.
 pub(super) fn settle(channel: &Channel, value: &[u8]) -> Result<(), Fault> {
-    channel.settle(&decode(value)?)
+    let session: Session = decode(value)?;
+    channel.commit(|| {
+        let end = channel.unfetched(&session)?;
+        Ok(((), end.checks, end.writes))
+    })
 }
 
 pub(super) const PREFIX: &[u8] = b"channel/visit/";

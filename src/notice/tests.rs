@@ -181,6 +181,18 @@ fn own_templates_take_the_place_of_ours_and_broken_ones_are_mistakes() {
 }
 
 #[test]
+fn an_own_sheet_lies_under_our_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mail")).unwrap();
+    std::fs::write(folder.path().join("mail/sheet.html"), "<b>{{ organisation }}</b>{% block content %}{% endblock %}").unwrap();
+    let notices = Notices::new(brand(Language::English), admd(), Some(folder.path())).unwrap();
+    let link = link();
+    let about = About { kind: Kind::SecureMessage, link: &link, sender: "Ann", subject: None, files: vec![] };
+    let html = notices.secure_message(&about).html;
+    assert!(html.starts_with("<b>") && html.contains(link.secret.encode().expose()) && !html.contains("<head>"), "{html}");
+}
+
+#[test]
 fn a_link_must_fit_a_line_and_mean_nothing_in_html() {
     for (base, fine) in [
         ("https://secure.example.org", true),

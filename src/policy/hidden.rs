@@ -277,7 +277,10 @@ mod tests {
         assert_eq!(hidden("=ybegin line=128 size=3 name=x\r\nabc\r\n=yend size=3").len(), 1);
         let lie = "look: -----BEGIN PGP MESSAGE-----\n\npnr 850709-9805\n-----END PGP MESSAGE-----";
         assert_eq!(hidden(lie), vec![Hidden::Unreadable("says that it is encrypted")]);
-        let packed = data_encoding::BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]);
+        // A session key for somebody, and octets that could be ciphertext.
+        let mut packets = vec![0xC1, 1, 3, 0xD2, 41, 1];
+        packets.extend((0..40_u8).map(|place| place.wrapping_mul(151)));
+        let packed = data_encoding::BASE64.encode(&packets);
         let real = format!("hello\n> -----BEGIN PGP MESSAGE-----\n> \n> {packed}\n> -----END PGP MESSAGE-----\nbye");
         assert_eq!(hidden(&real), vec![Hidden::Sealed]);
     }

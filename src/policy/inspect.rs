@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::extract::{Extracted, Unread, Why, html};
 use crate::mail::nature::{Nature, Natures};
-use crate::mail::{Message, Part, decode, header, sealed};
+use crate::mail::sealed::{self, Secrecy};
+use crate::mail::{Message, Part, decode, header};
 
 use super::hidden::{Hidden, hidden};
 use super::recogniser::Recogniser;
@@ -82,12 +83,16 @@ impl Walk<'_> {
         let nature = self.natures.get(part);
         self.names(part, nature);
         self.fields(part, nature, parent);
-        if sealed::is_encrypted(self.message, part) {
-            (self.tell)(Seen::BuiltIn(END_TO_END, Place::Body(part.id), "encrypted by its sender".to_owned()));
-            // Nothing in it is for us to read, but its frame can carry words.
-            part.children.iter().for_each(|child| self.fields(child, nature, Some(part)));
-            self.say(Place::Body(part.id), decode::unlabelled(&self.message.body(part)));
-            return;
+        match sealed::secrecy(self.message, part) {
+            Secrecy::Open => {}
+            Secrecy::Pretended => (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place_of(part, nature), PRETENDED.to_owned())),
+            Secrecy::Sealed => {
+                (self.tell)(Seen::BuiltIn(END_TO_END, Place::Body(part.id), "encrypted by its sender".to_owned()));
+                // Nothing in it is for us to read, but its frame can carry words.
+                part.children.iter().for_each(|child| self.fields(child, nature, Some(part)));
+                self.say(Place::Body(part.id), decode::unlabelled(&self.message.body(part)));
+                return;
+            }
         }
         match nature {
             Nature::Frame => part.children.iter().for_each(|child| self.part(child, Some(part))),
@@ -113,7 +118,7 @@ impl Walk<'_> {
 
     /// What stands in the header of a part, or before and behind its parts, beside structure and names.
     fn fields(&mut self, part: &Part, nature: Nature, parent: Option<&Part>) {
-        let place = if nature == Nature::File { Place::Attachment(part.id, Vec::new()) } else { Place::Body(part.id) };
+        let place = place_of(part, nature);
         let of_part = |name: &str| parent.is_some() || name.to_ascii_lowercase().starts_with("content-");
         for field in part.header.fields().iter().filter(|field| of_part(field.name())) {
             self.say(place.clone(), field.words());
@@ -237,6 +242,10 @@ impl Walk<'_> {
             (self.tell)(Seen::File(Attachment { part: part.id, name, types, size: content.len() as u64, encrypted }));
         }
     }
+}
+
+fn place_of(part: &Part, nature: Nature) -> Place {
+    if nature == Nature::File { Place::Attachment(part.id, Vec::new()) } else { Place::Body(part.id) }
 }
 
 /// Whether some reader takes a text for HTML: any subtype that may have tags, and plain text that
@@ -384,6 +393,8 @@ const NAMING: &[&str] = &[
 /// Parameters that say how a part is to be read, and the name, which is looked at by itself.
 const STRUCTURE: &[&str] =
     &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
+/// Of what calls itself encrypted and is not: never clean, whatever is found in it.
+const PRETENDED: &str = "says that it is encrypted, and is not";
 /// Documents that are written in ASCII.
 const DOCUMENTS: &[&[u8]] = &[b"{\\rtf", b"%PDF", b"%!PS"];
 /// `<!doctype` and a little more.

@@ -15,7 +15,6 @@ use rustls::ClientConfig;
 
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
 use super::framing::{CrlfWriter, Unsendable};
-use super::xtext;
 use crate::event::meter::Connected;
 use crate::mail::{BodyType, Domain, EnhancedStatus, Envelope, Notify, Recipient, Return, ReversePath, Utf8};
 use crate::secret::Secret;
@@ -517,7 +516,7 @@ fn mail(envelope: &Envelope, size: u64, offered: Capabilities) -> String {
             None => "",
         };
         if let Some(id) = &envelope.envelope_id {
-            line += &format!(" ENVID={}", xtext::encode(&id.0));
+            line += &format!(" ENVID={id}");
         }
     }
     line
@@ -539,7 +538,7 @@ fn rcpt(recipient: &Recipient, offered: Capabilities) -> String {
         }
     }
     if let Some(original) = &recipient.original {
-        line += &format!(" ORCPT={};{}", original.address_type, xtext::encode(&original.address));
+        line += &format!(" ORCPT={original}");
     }
     line
 }

@@ -28,7 +28,6 @@ pub mod server;
 pub mod session;
 pub mod users;
 mod wire;
-pub mod xtext;
 
 pub use options::{ForeignFrom, Options, TraceClient};
 pub use receive::judge_header;

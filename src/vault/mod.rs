@@ -2,7 +2,7 @@
 //!
 //! `seal` makes a parcel durable, still *pending*; the commit of its entries in the queue makes it
 //! *live*; the sweeper removes what stayed pending for an hour, what expired and what was shredded.
-//! `admit` turns a link into knowledge without any effect; `open` asks for a [`Grant`].
+//! `admit` turns a link into knowledge without any effect; reading asks for a [`Grant`].
 
 //! A clock that is set back revives nothing: the latest time ever seen is kept with the records.
 //! A password that was told another way is part of the wrap itself ([`Vault::seal_told`]).
@@ -31,6 +31,7 @@ mod sweeping;
 mod wrap;
 
 use clock::HighWater;
+pub use opening::{Shelf, Spending};
 pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State};
 use record::{Stage, StoredLink, StoredParcel, StoredRecipient, StoredState, Tombstone, Way};
 pub use restoring::{Blocked, CaughtUp};

@@ -2,12 +2,14 @@
 //!
 //! A form is ours when its Origin is ours. Our pages have the referrer policy `same-origin`, so browsers
 //! say it; where one says `null` nevertheless, Sec-Fetch-Site, which no page can forge, must say
-//! that the form came from us. Neither is no proof at all. Within a visit the form's token has to be right as well.
+//! that the form came from us. Text browsers send neither; then, and only then, Referer counts: a page
+//! elsewhere can silence it, not forge it, and silence proves nothing. Within a visit the form's token has
+//! to be right as well; it stands alone where a browser says nothing.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::Options;
 use crate::channel::{Client, Token};
@@ -25,6 +27,17 @@ pub struct Site {
 /// The peer of the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// Where a form came from, by what its browser says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// One of our pages.
+    Ours,
+    /// Another page, or one that hides itself.
+    Foreign,
+    /// The browser says nothing at all.
+    Unsaid,
+}
 
 /// In which language a page speaks, and whether the reader chose it on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +66,24 @@ impl Site {
         self.secure
     }
 
-    /// Whether a form came from one of our pages.
-    pub fn is_ours(&self, headers: &HeaderMap) -> bool {
-        let fetched_by_us = text(headers, "sec-fetch-site") == Some("same-origin");
-        match text(headers, "origin") {
-            Some(origin) if origin != "null" => origin.eq_ignore_ascii_case(&self.origin),
-            Some(_) | None => fetched_by_us && headers.get_all(header::ORIGIN).iter().count() <= 1,
-        }
+    /// Where a form came from. A field that is there twice, or is no text, is a foreign one.
+    pub fn source(&self, headers: &HeaderMap) -> Source {
+        let (origin, fetched, referer) = (only(headers, "origin"), only(headers, "sec-fetch-site"), only(headers, "referer"));
+        let is_ours = match (origin, fetched, referer) {
+            (Said::Once(origin), ..) if origin != "null" => origin.eq_ignore_ascii_case(&self.origin),
+            (Said::Once(_) | Said::Nothing, Said::Once(fetched), _) => fetched == "same-origin",
+            (Said::Nothing, Said::Nothing, Said::Once(referer)) => self.holds(referer),
+            (Said::Nothing, Said::Nothing, Said::Nothing) => return Source::Unsaid,
+            _ => false,
+        };
+        if is_ours { Source::Ours } else { Source::Foreign }
+    }
+
+    /// Whether an address is one of ours.
+    fn holds(&self, url: &str) -> bool {
+        let Some((origin, path)) = url.split_at_checked(self.origin.len()) else { return false };
+        // Without the slash, `https://secure.example.org.evil.example` and `https://secure.example.org@evil.example` would begin like us.
+        origin.eq_ignore_ascii_case(&self.origin) && (path.is_empty() || path.starts_with('/'))
     }
 
     /// The visit's token in a request.
@@ -115,6 +139,23 @@ pub fn client(parts: &Parts, options: &Options) -> Client {
     Client::from(forwarded.map(|address| address.to_canonical()).find(|address| !is_proxy(address)).unwrap_or(peer))
 }
 
+/// What a field says that may be there once.
+#[derive(Clone, Copy)]
+enum Said<'a> {
+    Nothing,
+    Once(&'a str),
+    Unclear,
+}
+
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Said<'a> {
+    let mut fields = headers.get_all(name).iter();
+    match (fields.next().map(HeaderValue::to_str), fields.next()) {
+        (None, _) => Said::Nothing,
+        (Some(Ok(value)), None) => Said::Once(value),
+        (Some(_), _) => Said::Unclear,
+    }
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -129,21 +170,55 @@ mod tests {
 
     #[test]
     fn a_form_is_ours_only_with_proof() {
-        let site = Site::new("https://secure.example.org");
-        for (fields, ours) in [
-            (vec![], false),
-            (vec![("origin", "https://secure.example.org")], true),
-            (vec![("origin", "https://evil.example")], false),
-            (vec![("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")], false),
-            (vec![("origin", "http://secure.example.org")], false),
-            (vec![("origin", "null")], false),
-            (vec![("origin", "null"), ("sec-fetch-site", "same-origin")], true),
-            (vec![("origin", "null"), ("sec-fetch-site", "cross-site")], false),
-            (vec![("sec-fetch-site", "same-origin")], true),
-            (vec![("sec-fetch-site", "same-site")], false),
-            (vec![("sec-fetch-site", "none")], false),
+        use Source::{Foreign, Ours, Unsaid};
+        const US: &str = "https://secure.example.org";
+        const PAGE: &str = "https://secure.example.org/m/abc?lang=sv";
+        let site = Site::new(US);
+        for (fields, source) in [
+            (vec![("origin", US)], Ours),
+            (vec![("origin", "https://evil.example")], Foreign),
+            (vec![("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")], Foreign),
+            (vec![("origin", "http://secure.example.org")], Foreign),
+            (vec![("origin", US), ("origin", US)], Foreign),
+            (vec![("origin", "null")], Foreign),
+            (vec![("origin", "null"), ("sec-fetch-site", "same-origin")], Ours),
+            (vec![("origin", "null"), ("sec-fetch-site", "cross-site")], Foreign),
+            (vec![("sec-fetch-site", "same-origin")], Ours),
+            (vec![("sec-fetch-site", "same-site")], Foreign),
+            (vec![("sec-fetch-site", "none")], Foreign),
+            (vec![("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")], Foreign),
+            // A browser that says neither.
+            (vec![], Unsaid),
+            (vec![("referer", PAGE)], Ours),
+            (vec![("referer", US)], Ours),
+            (vec![("referer", "HTTPS://Secure.Example.ORG/password")], Ours),
+            (vec![("referer", "http://secure.example.org/")], Foreign),
+            (vec![("referer", "https://secure.example.org:8443/")], Foreign),
+            (vec![("referer", "https://secure.example.org.evil.example/")], Foreign),
+            (vec![("referer", "https://secure.example.org@evil.example/")], Foreign),
+            (vec![("referer", "https://evil.example/https://secure.example.org/")], Foreign),
+            (vec![("referer", "https://evil.example/?https://secure.example.org/")], Foreign),
+            (vec![("referer", "/m/abc")], Foreign),
+            (vec![("referer", "")], Foreign),
+            (vec![("referer", PAGE), ("referer", PAGE)], Foreign),
+            // One that says either: Referer is not heard.
+            (vec![("origin", "null"), ("referer", PAGE)], Foreign),
+            (vec![("origin", ""), ("referer", PAGE)], Foreign),
+            (vec![("origin", "https://evil.example"), ("referer", PAGE)], Foreign),
+            (vec![("sec-fetch-site", "cross-site"), ("referer", PAGE)], Foreign),
+            (vec![("sec-fetch-site", ""), ("referer", PAGE)], Foreign),
+            (vec![("origin", US), ("referer", "https://evil.example/")], Ours),
         ] {
-            assert_eq!(site.is_ours(&headers(&fields)), ours, "{fields:?}");
+            let mut headers = HeaderMap::new();
+            for (name, value) in &fields {
+                headers.append(*name, value.parse().unwrap());
+            }
+            assert_eq!(site.source(&headers), source, "{fields:?}");
+        }
+        for name in ["origin", "sec-fetch-site", "referer"] {
+            let mut headers = HeaderMap::new();
+            headers.append(name, HeaderValue::from_bytes(b"https://secure.example.org/\xff").unwrap());
+            assert_eq!(site.source(&headers), Foreign, "{name}");
         }
     }
 

@@ -5,14 +5,13 @@ import argparse
 import hashlib
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "peers"))
-from gateway import Gateway, workplace, wait_for_port  # noqa: E402
+from gateway import Gateway, ending, workplace, wait_for_port  # noqa: E402
 from memory import content, send, text_of  # noqa: E402
 from recipient import Forms, Recipient  # noqa: E402
 from sink import Sink  # noqa: E402
@@ -50,7 +49,7 @@ def main():
     gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{sink.port}")
     config = gateway.directory / "waxseal.toml"
     config.write_text(config.read_text().replace("[smtp]\n", f"[smtp]\nmessage_size = {octets * 3 // 2 + 1_000_000}\n"))
-    try:
+    with ending(gateway, place):
         gateway.start()
         began = time.monotonic()
         send(gateway.smtp, 1, octets)
@@ -92,12 +91,6 @@ def main():
               f"octets {'the same' if same else 'DIFFERENT'}; peak {used:.0f} MiB ({before:.0f} before, limit {arguments.limit}); {granted} download spent")
         if not (same and 0 < first < second < octets and used <= arguments.limit and press(recipient) == url):
             raise SystemExit(1)
-    except BaseException:
-        sys.stderr.write(gateway.log()[-4000:])
-        raise
-    finally:
-        gateway.stop()
-        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":

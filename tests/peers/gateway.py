@@ -1,5 +1,6 @@
 """A real gateway and a real Postfix behind it, in a temporary directory, on loopback."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -177,3 +179,16 @@ def workplace():
     path = tempfile.mkdtemp(prefix="waxseal-peers-")
     os.chmod(path, 0o755)
     return path
+
+
+@contextlib.contextmanager
+def ending(gateway, place):
+    """Whatever happens, the gateway stops and its workplace goes; what went wrong is told with the end of its log."""
+    try:
+        yield
+    except BaseException:
+        sys.stderr.write(gateway.log()[-4000:])
+        raise
+    finally:
+        gateway.stop()
+        shutil.rmtree(place, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::http::StatusCode;
 use waxseal::vault::{Factor, Kind, Role};
@@ -205,6 +206,139 @@ async fn many_files_are_an_archive_too_and_a_broken_off_one_harms_nothing() {
     std::fs::write(&path, &page.body).unwrap();
     let tested = Command::new("unzip").arg("-t").arg(&path).output().unwrap();
     assert!(tested.status.success() && String::from_utf8_lossy(&tested.stdout).matches(" OK").count() == 150, "{tested:?}");
+}
+
+/// Commits while something is done.
+async fn commits<T>(house: &House, act: impl Future<Output = T>) -> (usize, T) {
+    let before = house.commits.load(Ordering::SeqCst);
+    let done = act.await;
+    (house.commits.load(Ordering::SeqCst) - before, done)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_files_are_one_commit() {
+    let house = House::new();
+    let names: Vec<&'static str> = (0..1000).map(|number| &*Box::leak(format!("{number}.csv").into_boxed_str())).collect();
+    let (_, link) = house.seal(&files(Some(1), names.iter().map(|name| (*name, name.as_bytes().to_vec())).collect()));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let press = [("token", token.as_str())];
+    let (count, answer) = commits(&house, browser.post("/message/all", &press)).await;
+    assert_eq!((count, answer.status), (1, StatusCode::SEE_OTHER));
+    // Nothing of it was fetched, so all of it is given back.
+    let (count, answer) = commits(&house, browser.post("/leave", &press)).await;
+    assert_eq!((count, answer.status), (1, StatusCode::OK));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let page = browser.get("/message").await;
+    assert_eq!(page.text().matches("One download left").count(), 1000);
+    let (count, answer) = commits(&house, browser.post("/message/all", &[("token", &page.token())])).await;
+    assert_eq!((count, answer.status), (1, StatusCode::SEE_OTHER));
+    // Setting octets apart before the first one is sent is one more.
+    let (count, archive) = commits(&house, browser.get(answer.header("location"))).await;
+    assert_eq!((count, archive.status, archive.whole), (1, StatusCode::OK, true));
+    let zip = zip::ZipArchive::new(std::io::Cursor::new(archive.body)).unwrap();
+    assert_eq!(zip.len(), 1000);
+    assert_eq!(browser.get("/message").await.text().matches("No downloads left").count(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_and_single_files_at_once_spend_each_download_exactly_once() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), (0..8).map(|_| ("a.pdf", bytes(100))).collect()));
+    let mut presses = tokio::task::JoinSet::new();
+    for number in 0..40u32 {
+        let browser = house.browser();
+        browser.knock(&link, ANN).await;
+        let token = browser.get("/message").await.token();
+        presses.spawn(async move {
+            let item = (number % 8).to_string();
+            let (path, fields) = match number % 5 {
+                0 => ("/message/all", vec![("token", token.as_str())]),
+                _ => ("/message/download", vec![("token", token.as_str()), ("item", item.as_str())]),
+            };
+            let answer = browser.post(path, &fields).await;
+            match (answer.status, path) {
+                (StatusCode::GONE, _) => 0,
+                (StatusCode::SEE_OTHER, "/message/all") => {
+                    let archive = browser.get(answer.header("location")).await;
+                    zip::ZipArchive::new(std::io::Cursor::new(archive.body)).unwrap().len()
+                }
+                (status, _) => {
+                    assert_eq!(status, StatusCode::SEE_OTHER);
+                    assert_eq!(browser.get(answer.header("location")).await.body.len(), 100);
+                    1
+                }
+            }
+        });
+    }
+    assert_eq!(presses.join_all().await.iter().sum::<usize>(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_used_up_is_left_out_of_the_archive() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(10)), ("b.pdf", bytes(20)), ("c.pdf", bytes(30))]));
+    let first = house.browser();
+    first.knock(&link, ANN).await;
+    let token = first.get("/message").await.token();
+    first.post("/message/download", &[("token", &token), ("item", "1")]).await;
+    let second = house.browser();
+    second.knock(&link, ANN).await;
+    let token = second.get("/message").await.token();
+    let archive = second.post("/message/all", &[("token", &token)]).await;
+    let archive = second.get(archive.header("location")).await;
+    let zip = zip::ZipArchive::new(std::io::Cursor::new(archive.body)).unwrap();
+    let mut names: Vec<String> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a.pdf", "c.pdf"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_pays_for_its_files_once_and_a_file_for_one_archive() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000)), ("b.pdf", bytes(1000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let single = async || browser.post("/message/download", &[("token", &token), ("item", "0")]).await;
+    let all = async || browser.post("/message/all", &[("token", &token)]).await;
+    let one = single().await.header("location").to_owned();
+    assert_eq!(browser.get(&one).await.body.len(), 1000);
+    // The first file is in the archive without being spent again.
+    let archive = all().await.header("location").to_owned();
+    for _ in 0..3 {
+        assert_eq!(browser.get(&archive).await.status, StatusCode::OK);
+    }
+    assert_eq!(browser.get(&archive).await.status, StatusCode::GONE);
+    assert_eq!(all().await.status, StatusCode::GONE, "a used-up archive pays for no other one, nor does what it paid for");
+    assert_eq!(single().await.header("location"), one);
+    let other = async || browser.post("/message/download", &[("token", &token), ("item", "1")]).await;
+    let two = other().await.header("location").to_owned();
+    for _ in 0..3 {
+        assert_eq!(browser.get(&two).await.body.len(), 1000);
+    }
+    assert_eq!(other().await.status, StatusCode::GONE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fetched_alone_stays_spent_when_the_archive_around_it_was_not() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000)), ("b.pdf", bytes(1000)), ("c.pdf", Vec::new())]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    browser.post("/message/all", &[("token", &token)]).await;
+    let one = browser.post("/message/download", &[("token", &token), ("item", "0")]).await.header("location").to_owned();
+    browser.get(&one).await;
+    browser.post("/message/download", &[("token", &token), ("item", "1")]).await;
+    browser.post("/leave", &[("token", &token)]).await;
+    let later = house.browser();
+    later.knock(&link, ANN).await;
+    let page = later.get("/message").await.text();
+    // Never two for the one that was spent, though two downloads of it were left lying.
+    assert_eq!((page.matches("No downloads left").count(), page.matches("One download left").count()), (1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,9 +16,10 @@ use waxseal::mail::{Admd, Domain, Mailbox};
 use waxseal::notice::Notices;
 use waxseal::queue::{self, Lane, Queue, Stores};
 use waxseal::store::blobs::DirectoryBlobs;
+use waxseal::store::records::Record;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
-use waxseal::store::{Blobs, SealedRecords, Slots};
+use waxseal::store::{Blobs, Check, Conflict, Fault, Records, SealedRecords, Slots, Write};
 use waxseal::vault::{Access, Factor, Kind, NewItem, NewParcel, ParcelId, Role, State, Vault};
 use waxseal::web::{self, App};
 use waxseal::words::{Brand, Language};
@@ -33,6 +34,8 @@ pub struct House {
     pub channel: Arc<Channel>,
     pub app: App,
     pub woken: Arc<AtomicUsize>,
+    /// Commits so far, of everybody.
+    pub commits: Arc<AtomicUsize>,
     clock: Arc<AtomicI64>,
     pub folder: tempfile::TempDir,
 }
@@ -74,7 +77,9 @@ impl House {
 
     pub fn at(base: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Arc::new(RedbRecords::open(&folder.path().join("records.redb")).unwrap());
+        let commits = Arc::new(AtomicUsize::new(0));
+        let engine = RedbRecords::open(&folder.path().join("records.redb")).unwrap();
+        let engine = Arc::new(Counted { engine, commits: commits.clone() });
         let records = SealedRecords::new(engine, Arc::new(KeyRing::generate()));
         let blobs: Arc<dyn Blobs> = Arc::new(DirectoryBlobs::open(&folder.path().join("blobs")).unwrap());
         let slots: Arc<dyn Slots> = Arc::new(FileSlots::open(&folder.path().join("slots")).unwrap());
@@ -114,7 +119,7 @@ impl House {
         };
         let channel = Arc::new(Channel::new(parts, channel::Options::default()));
         let app = App::new(channel.clone(), web::Options::default(), None).unwrap();
-        Self { vault, queue, records, channel, app, woken, clock, folder }
+        Self { vault, queue, records, channel, app, woken, commits, clock, folder }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -202,6 +207,27 @@ impl House {
             self.queue.drop_entry(id.id).unwrap();
         }
         browser
+    }
+}
+
+/// An engine whose commits are counted.
+struct Counted {
+    engine: RedbRecords,
+    commits: Arc<AtomicUsize>,
+}
+
+impl Records for Counted {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>, Fault> {
+        self.engine.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Record>, Fault> {
+        self.engine.scan(prefix, from, limit)
+    }
+
+    fn commit(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        self.engine.commit(checks, writes)
     }
 }
 

@@ -16,6 +16,8 @@ use crate::extraction::make;
 const REAL: &str = "850709-9805";
 const FALSE: &str = "850709-9806";
 
+const ENCRYPTED: &[u8] = include_bytes!("sealed/pgp-binary.pgp");
+
 type Case = (&'static str, Box<dyn Fn(&str) -> Vec<u8>>);
 
 #[test]
@@ -315,7 +317,7 @@ fn written_in() -> Vec<Case> {
             format!("hello\r\n-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(s.as_bytes()))
         }),
         text("header of armour", |s| {
-            let packed = BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]);
+            let packed = BASE64.encode(ENCRYPTED);
             format!("-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{packed}\r\n-----END PGP MESSAGE-----")
         }),
         text("zip in base64 in a text", |s| b64(make::zip(&[("a.txt", format!("number {s}, again and again, {s}"))]))),
@@ -494,18 +496,15 @@ fn frames() -> Vec<Case> {
             multipart("b-1", &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", s)])
         }),
         framed("beside something encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
-            let armour = format!(
-                "-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{}\r\n-----END PGP MESSAGE-----",
-                BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3])
-            );
+            let armour =
+                format!("-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(ENCRYPTED));
             multipart(
                 "b-1",
                 &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", &armour)],
             )
         }),
         framed("preamble of something encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
-            let armour =
-                format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]));
+            let armour = format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(ENCRYPTED));
             let parts =
                 [("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", armour.as_str())];
             format!("{s}\r\n{}", multipart("b-1", &parts))

@@ -9,6 +9,7 @@ mod evasion;
 mod hiding;
 mod natures;
 mod pipeline;
+mod sealed;
 
 use std::fs;
 use std::path::{Path, PathBuf};
