@@ -8,6 +8,7 @@
 mod evasion;
 mod hiding;
 mod natures;
+mod oracle;
 mod pipeline;
 
 use std::fs;
