@@ -118,11 +118,6 @@ impl Walk<'_> {
         for field in part.header.fields().iter().filter(|field| of_part(field.name())) {
             self.say(place.clone(), field.words());
         }
-        for (name, value) in &part.media_type.parameters {
-            if !STRUCTURE.contains(&name.as_str()) {
-                self.say(place.clone(), value.clone());
-            }
-        }
         if part.is_multipart() {
             for octets in self.message.outside(part) {
                 self.say(place.clone(), decode::unlabelled(&octets));
@@ -381,9 +376,6 @@ const NAMING: &[&str] = &[
     "Errors-To",
     "Mail-Followup-To",
 ];
-/// Parameters that say how a part is to be read, and the name, which is looked at by itself.
-const STRUCTURE: &[&str] =
-    &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
 /// Documents that are written in ASCII.
 const DOCUMENTS: &[&[u8]] = &[b"{\\rtf", b"%PDF", b"%!PS"];
 /// `<!doctype` and a little more.

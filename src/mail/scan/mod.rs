@@ -11,7 +11,7 @@
 
 mod body;
 mod header;
-mod parameters;
+pub(super) mod parameters;
 mod part;
 
 use std::ops::Range;

@@ -150,6 +150,13 @@ fn headers() -> Vec<Case> {
         case("display name of From", |s| {
             format!("From: \"Ann {s}\" <ann@house.example>\r\nTo: bob@mail.example\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
         }),
+        case("display name of From, encoded", |s| {
+            format!("From: =?utf-8?Q?Ann_{}?= <ann@house.example>\r\nTo: bob@mail.example\r\nSubject: x\r\n\r\nhello\r\n", hex(s))
+                .into_bytes()
+        }),
+        case("comment that names From", |s| {
+            format!("From: ann@house.example ({s})\r\nTo: bob@mail.example\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
         case("display name of To, encoded", |s| {
             format!("From: ann@house.example\r\nTo: =?utf-8?Q?{}?= <bob@mail.example>\r\nSubject: x\r\n\r\nhello\r\n", hex(s)).into_bytes()
         }),
@@ -169,6 +176,14 @@ fn headers() -> Vec<Case> {
         field("Content-Description", |s| format!("about {s}")),
         field("Content-Type", |s| format!("text/plain; x-note=\"{s}\"")),
         field("Message-ID", |s| format!("({s}) <a@house.example>")),
+        field("Date", |s| format!("Thu, 27 Nov 2025 10:00:00 +0000 ({s})")),
+        field("Date", |s| format!("x {s}")),
+        field("Auto-Submitted", |s| format!("no; x=\"{s}\"")),
+        field("Received", |s| format!("from a.example (a.example [192.0.2.1]) by {s} with ESMTP; Thu, 27 Nov 2025 10:00:00 +0000")),
+        field("Received", |s| format!("from a.example ({s}) by b.example; Thu, 27 Nov 2025 10:00:00 +0000")),
+        field("Content-Type", |s| format!("text/plain; charset=utf-8 ({s})")),
+        field("Content-Disposition", |s| format!("inline; x-note=\"{s}\"")),
+        field("Thread-Index", |s| BASE64.encode(format!("it is about {s}").as_bytes())),
     ];
     for name in [
         "X-Custom",
@@ -187,6 +202,20 @@ fn headers() -> Vec<Case> {
         "Archived-At",
         "Content-Location",
         "Content-Language",
+        "In-Reply-To",
+        "References",
+        "Message-ID",
+        "Resent-Message-ID",
+        "Resent-Date",
+        "Date",
+        "Precedence",
+        "Auto-Submitted",
+        "Thread-Index",
+        "Received",
+        "Return-Path",
+        "DKIM-Signature",
+        "Content-ID",
+        "List-Help",
     ] {
         all.push(field(name, |s| format!("about {s} <c@house.example>")));
         all.push(field(name, |s| format!("=?utf-8?B?{}?= <c@house.example>", BASE64.encode(format!("about {s}").as_bytes()))));
