@@ -35,7 +35,8 @@ pub enum Seen {
 
 /// Looks into every part with all rules.
 pub fn inspect(recogniser: &Recogniser, message: &Message, read: ReadFile<'_>) -> Inspection {
-    let mut tally = Tally { recogniser, hits: Vec::new(), known: BTreeMap::new(), inspection: Inspection::default() };
+    let mut tally =
+        Tally { recogniser, hits: Vec::new(), known: BTreeMap::new(), built_in: BTreeSet::new(), inspection: Inspection::default() };
     walk(message, read, &mut |seen| tally.take(seen));
     tally.finish()
 }
@@ -253,6 +254,8 @@ struct Tally<'t> {
     hits: Vec<(usize, String, Finding)>,
     /// How many findings there are of a rule in a part.
     known: BTreeMap<(usize, String), BTreeSet<String>>,
+    /// Where there are built-in findings, and which.
+    built_in: BTreeSet<(&'static str, String)>,
     inspection: Inspection,
 }
 
@@ -262,7 +265,9 @@ impl Tally<'_> {
             Seen::File(file) => self.inspection.attachments.push(file),
             Seen::BuiltIn(rule, place, why) => {
                 *self.inspection.counts.entry(rule.to_owned()).or_default() += 1;
-                if self.inspection.findings.len() < BUILT_IN_MAX {
+                // Beyond the limit one for each place is kept all the same: a verdict covers places.
+                let first = self.built_in.insert((rule, part_of(&place)));
+                if first || self.inspection.findings.len() < BUILT_IN_MAX {
                     self.inspection.findings.push(Finding { rule: rule.to_owned(), place, masked: why });
                 }
             }
@@ -386,12 +391,32 @@ const MASK_BOTH_ENDS: usize = 9;
 const AMBIGUITIES_MAX: usize = 20;
 /// Different hits of one rule in one part; more are more of the same.
 const HITS_MAX: usize = 200;
-/// Built-in findings that are listed; all of them are counted.
+/// Built-in findings that are listed, beside the first of each place; all of them are counted.
 const BUILT_IN_MAX: usize = 500;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::PartId;
+
+    #[test]
+    fn a_crowd_of_findings_in_one_place_hides_none_in_another() {
+        let recogniser = Recogniser::new(Vec::new()).unwrap();
+        let inspection = Inspection::default();
+        let mut tally = Tally { recogniser: &recogniser, hits: Vec::new(), known: BTreeMap::new(), built_in: BTreeSet::new(), inspection };
+        let file = Place::Attachment(PartId(1), Vec::new());
+        for _ in 0..2 * BUILT_IN_MAX {
+            tally.take(Seen::BuiltIn(OPAQUE, file.clone(), String::new()));
+        }
+        for place in [Place::Body(PartId(2)), Place::Attachment(PartId(3), vec!["a".into()]), file] {
+            tally.take(Seen::BuiltIn(UNINSPECTABLE, place, String::new()));
+        }
+        let found = tally.finish();
+        let places: Vec<&Place> =
+            found.findings.iter().filter(|finding| finding.rule == UNINSPECTABLE).map(|finding| &finding.place).collect();
+        assert_eq!(places.len(), 3, "{places:?}");
+        assert_eq!((found.count(OPAQUE), found.count(UNINSPECTABLE)), (2 * BUILT_IN_MAX, 3));
+    }
 
     #[test]
     fn a_mask_shows_enough_to_recognise_and_too_little_to_use() {
