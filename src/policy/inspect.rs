@@ -9,11 +9,12 @@ use std::io::Read;
 
 use bytes::Bytes;
 
+use crate::extract::data::Data;
+use crate::extract::hidden::{Hidden, hidden};
 use crate::extract::{Extracted, Unread, Why, html};
 use crate::mail::nature::{Nature, Natures};
-use crate::mail::{Message, Part, decode, header, sealed};
+use crate::mail::{HeaderField, Message, Part, decode, header, sealed};
 
-use super::hidden::{Hidden, hidden};
 use super::recogniser::Recogniser;
 use super::rule::Per;
 use super::{AMBIGUOUS, Attachment, END_TO_END, Encrypted, Finding, Inspection, OPAQUE, Place, UNINSPECTABLE};
@@ -46,29 +47,9 @@ pub fn walk(message: &Message, read: ReadFile<'_>, tell: &mut dyn FnMut(Seen)) {
     for ambiguity in message.ambiguities().iter().take(AMBIGUITIES_MAX) {
         tell(Seen::BuiltIn(AMBIGUOUS, Place::Message, ambiguity.reason.to_owned()));
     }
-    walk_header(message, tell);
-    Walk { message, natures: Natures::of(message), read, tell }.part(message.root(), None);
-}
-
-fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
-    for field in message.header().fields() {
-        if field.is("Subject") {
-            tell(Seen::Text(Place::Subject, decode::unstructured(&field.value())));
-        } else if NAMING.iter().any(|name| field.is(name)) {
-            let names: Vec<String> = decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
-            // Comments and names of groups as well, and all of what is no address.
-            let rest = header::outside_angles(&decode::unstructured(&field.value()));
-            let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
-            let rest = rest.join(" ");
-            let told = names.contains(&rest) || rest.is_empty();
-            names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Field(field.name().to_owned(), text)));
-        } else if !field.name().to_ascii_lowercase().starts_with("content-") {
-            let text = field.words();
-            if !text.trim().is_empty() {
-                tell(Seen::Field(field.name().to_owned(), text));
-            }
-        }
-    }
+    let mut walk = Walk { message, natures: Natures::of(message), read, tell };
+    walk.header();
+    walk.part(message.root(), None);
 }
 
 struct Walk<'w> {
@@ -79,6 +60,27 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
+    fn header(&mut self) {
+        for field in self.message.header().fields() {
+            if field.is("Subject") {
+                let subject = decode::unstructured(&field.value());
+                self.unhide(&subject, &Place::Subject, NESTED_MAX);
+                self.say(Place::Subject, subject);
+            } else if NAMING.iter().any(|name| field.is(name)) {
+                names_of(field).into_iter().for_each(|text| self.field(field, text));
+            } else if !field.name().to_ascii_lowercase().starts_with("content-") {
+                self.field(field, field.words());
+            }
+        }
+    }
+
+    fn field(&mut self, field: &HeaderField, text: String) {
+        self.unhide(&text, &Place::Header, NESTED_MAX);
+        if !text.trim().is_empty() {
+            (self.tell)(Seen::Field(field.name().to_owned(), text));
+        }
+    }
+
     fn part(&mut self, part: &Part, parent: Option<&Part>) {
         let nature = self.natures.get(part);
         self.names(part, nature);
@@ -108,6 +110,7 @@ impl Walk<'_> {
         let inner = part.children.first().filter(|_| part.is_message() && part.file_name.is_none());
         let inner = inner.and_then(|message| message.header.first("Subject")).map(|field| decode::unstructured(&field.value()));
         for name in part.file_name.clone().into_iter().chain(inner) {
+            self.unhide(&name, &Place::FileName(part.id), NESTED_MAX);
             self.say(Place::FileName(part.id), name.replace('_', " "));
         }
     }
@@ -117,11 +120,15 @@ impl Walk<'_> {
         let place = if nature == Nature::File { Place::Attachment(part.id, Vec::new()) } else { Place::Body(part.id) };
         let of_part = |name: &str| parent.is_some() || name.to_ascii_lowercase().starts_with("content-");
         for field in part.header.fields().iter().filter(|field| of_part(field.name())) {
-            self.say(place.clone(), field.words());
+            let words = field.words();
+            self.unhide(&words, &place, NESTED_MAX);
+            self.say(place.clone(), words);
         }
         if part.is_multipart() {
             for octets in self.message.outside(part) {
-                self.say(place.clone(), decode::unlabelled(&octets));
+                let text = decode::unlabelled(&octets);
+                self.unhide(&text, &place, NESTED_MAX);
+                self.say(place.clone(), text);
             }
         }
     }
@@ -136,16 +143,19 @@ impl Walk<'_> {
         let place = Place::Body(part.id);
         let source = self.message.text(part);
         let mut readings = Vec::new();
-        if part.media_type.is("text", "html") {
-            readings.push(html::text(&source));
-        } else if has_tags(&source, part) {
-            readings.push(html::text(&source));
-            readings.push(source.clone());
-        } else {
+        let is_page = part.media_type.is("text", "html");
+        if is_page || has_tags(&source, part) {
+            let html::Page { text, files } = html::read(&source);
+            readings.push(text);
+            for Data { declared, content } in files {
+                self.within(Within { declared: &declared, content, doubt: Doubt::Named }, &place, NESTED_MAX);
+            }
+        }
+        if !is_page {
             readings.push(source.clone());
         }
         self.other_readings(part, &source, &mut readings);
-        self.unhide(&source, &place);
+        self.unhide(&source, &place, NESTED_MAX);
         readings.into_iter().for_each(|text| self.say(place.clone(), text));
     }
 
@@ -177,22 +187,42 @@ impl Walk<'_> {
         }
     }
 
-    /// Files that were written into a text.
-    fn unhide(&mut self, text: &str, place: &Place) {
+    /// Files that were written into a text, and into those: `depth` says how often they may be.
+    fn unhide(&mut self, text: &str, place: &Place, depth: usize) {
         for found in hidden(text) {
+            let Some(depth) = depth.checked_sub(1) else {
+                return (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place.clone(), "written in too deeply".to_owned()));
+            };
             match found {
-                Hidden::Words(words) => self.say(place.clone(), words),
+                Hidden::Words(words) => {
+                    self.unhide(&words, place, depth);
+                    self.say(place.clone(), words);
+                }
                 Hidden::Octets(octets) => {
-                    // That such a run is no file at all says nothing.
-                    let extracted = (self.read)("", "application/octet-stream", &Bytes::from(octets));
-                    extracted.passages.into_iter().for_each(|passage| self.say(place.clone(), passage.text));
-                    let locked = extracted.unread.iter().find(|unread| matches!(unread.why, Why::Encrypted | Why::OverBudget));
-                    if let Some((finding, why)) = locked.map(name_unread) {
-                        (self.tell)(Seen::BuiltIn(finding, place.clone(), why.to_owned()));
-                    }
+                    self.within(Within { declared: UNKNOWN, content: octets.into(), doubt: Doubt::Guessed }, place, depth);
                 }
                 Hidden::Sealed => (self.tell)(Seen::BuiltIn(END_TO_END, place.clone(), "encrypted by its sender".to_owned())),
                 Hidden::Unreadable(why) => (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place.clone(), why.to_owned())),
+            }
+        }
+    }
+
+    /// A file that stands in a text.
+    fn within(&mut self, file: Within<'_>, place: &Place, depth: usize) {
+        let extracted = (self.read)("", file.declared, &file.content);
+        for name in extracted.names.iter().filter_map(|names| names.last()) {
+            self.say(place.clone(), name.replace('_', " "));
+        }
+        for passage in extracted.passages {
+            self.unhide(&passage.text, place, depth);
+            self.say(place.clone(), passage.text);
+        }
+        // That letters which look like a file are none says nothing.
+        let none = extracted.types.iter().all(|media| media == UNKNOWN);
+        for unread in &extracted.unread {
+            if file.doubt == Doubt::Named || !(none && unread.why == Why::Unknown || unread.why == Why::Opaque) {
+                let (finding, why) = name_unread(unread);
+                (self.tell)(Seen::BuiltIn(finding, place.clone(), why.to_owned()));
             }
         }
     }
@@ -212,7 +242,7 @@ impl Walk<'_> {
         }
         for passage in extracted.passages {
             let place = place(&passage.place);
-            self.unhide(&passage.text, &place);
+            self.unhide(&passage.text, &place, NESTED_MAX);
             self.say(place, passage.text);
         }
         for unread in &extracted.unread {
@@ -233,6 +263,34 @@ impl Walk<'_> {
             (self.tell)(Seen::File(Attachment { part: part.id, name, types, size: content.len() as u64, encrypted }));
         }
     }
+}
+
+/// Display names, comments, names of groups, and all of what is no address.
+fn names_of(field: &HeaderField) -> Vec<String> {
+    let mut names: Vec<String> = decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
+    let rest = header::outside_angles(&decode::unstructured(&field.value()));
+    let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
+    let rest = rest.join(" ");
+    if !names.contains(&rest) {
+        names.push(rest);
+    }
+    names
+}
+
+/// A file that stands in a text.
+struct Within<'w> {
+    declared: &'w str,
+    content: Bytes,
+    doubt: Doubt,
+}
+
+/// How sure it is that something is a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// The text says so.
+    Named,
+    /// It may be letters.
+    Guessed,
 }
 
 /// Whether some reader takes a text for HTML: any subtype that may have tags, and plain text that
@@ -383,6 +441,10 @@ const NAMING: &[&str] = &[
 ];
 /// Documents that are written in ASCII.
 const DOCUMENTS: &[&[u8]] = &[b"{\\rtf", b"%PDF", b"%!PS"];
+/// What is declared of something of which nobody says what it is; found, it is nothing known.
+const UNKNOWN: &str = "application/octet-stream";
+/// How often a file may be written into a text that was written into a text.
+const NESTED_MAX: usize = 4;
 /// `<!doctype` and a little more.
 const PAGE_START: usize = 16;
 /// A shorter hit shows its beginning only.

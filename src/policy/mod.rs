@@ -23,7 +23,6 @@ mod condition;
 mod confusable;
 mod decide;
 mod explain;
-mod hidden;
 mod inspect;
 mod lexicon;
 mod load;
