@@ -12,6 +12,7 @@ use super::{Why, plain, sheet};
 pub fn read(walk: &mut Walk, item: &Item<'_>, archive: &Archive<'_>) {
     let media = media_type(archive);
     walk.met(media);
+    walk.remarks(item, archive);
     let book = if archive.find("xl/workbook.xml").is_some() { sheet::Book::read(walk, archive) } else { sheet::Book::default() };
     let mut order: Vec<&Entry> = archive.entries.iter().filter(|entry| !entry.is_folder()).collect();
     // The body first, then the rest as it stands in the package.

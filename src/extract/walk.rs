@@ -194,9 +194,16 @@ impl Walk {
         }
     }
 
+    /// What stands in an archive beside its entries. A comment can be any file; what is none has words at most.
+    pub fn remarks(&mut self, item: &Item<'_>, archive: &Archive<'_>) {
+        let (none, files): (Vec<_>, Vec<_>) = archive.remarks.iter().partition(|remark| kind::probe(remark, "", "").is_empty());
+        self.say(&item.place, none.into_iter().map(|remark| plain::strings(remark)).collect());
+        files.into_iter().for_each(|remark| self.within(item, "", remark.clone().into()));
+    }
+
     fn entries(&mut self, item: &Item<'_>, archive: &Archive<'_>) {
         self.met(Kind::Zip.media());
-        self.say(&item.place, archive.comments.join("\n"));
+        self.remarks(item, archive);
         for entry in archive.entries.iter().filter(|entry| !entry.is_folder()) {
             let place = item.inside(&entry.name);
             self.name(place.clone());
