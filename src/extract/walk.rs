@@ -132,12 +132,15 @@ impl Walk {
         }
         self.met(kind.media());
         match kind {
-            Kind::Text => self.say(&item.place, plain::decode(&item.content, item.declared)),
-            Kind::Markup => self.markup(item, &plain::decode(&item.content, item.declared)),
+            Kind::Text => plain::readings(&item.content, item.declared).into_iter().for_each(|text| self.say(&item.place, text)),
+            Kind::Markup => plain::readings(&item.content, item.declared).iter().for_each(|source| self.markup(item, source)),
             Kind::Message => letter::read(self, item),
             Kind::Pdf => pdf::read(self, item),
             Kind::Compound => self.unread(&item.place, compound(&item.content)),
-            Kind::Opaque(_) => self.unread(&item.place, Why::Opaque),
+            Kind::Opaque(_) => {
+                self.say(&item.place, plain::captions(&item.content));
+                self.unread(&item.place, Why::Opaque);
+            }
             Kind::Foreign("application/pgp-encrypted") => self.unread(&item.place, Why::Encrypted),
             Kind::Zip | Kind::Foreign(_) => self.unread(&item.place, Why::Unknown),
         }

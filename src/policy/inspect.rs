@@ -265,9 +265,12 @@ impl Walk<'_> {
     }
 }
 
-/// Display names, comments, names of groups, and all of what is no address.
+/// Display names, comments, names of groups, and all of what is no address, or only in quotes.
 fn names_of(field: &HeaderField) -> Vec<String> {
-    let mut names: Vec<String> = decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
+    let mailboxes = decode::addresses(&field.value()).mailboxes;
+    let quoted = mailboxes.iter().filter(|(_, mailbox)| mailbox.is_quoted()).map(|(_, mailbox)| mailbox.local_part().to_owned());
+    let mut names: Vec<String> = quoted.collect();
+    names.extend(mailboxes.into_iter().filter_map(|(name, _)| name));
     let rest = header::outside_angles(&decode::unstructured(&field.value()));
     let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
     let rest = rest.join(" ");

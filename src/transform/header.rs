@@ -192,12 +192,14 @@ impl Edit<'_> {
     }
 }
 
-/// The addresses without display names and comments; what is no address is free text, and goes.
+/// The addresses without display names and comments; what is no address is free text, and goes, and so
+/// does an address in quotes, unless it is the author's.
 fn nameless_addresses(field: &HeaderField, listed: &'static str) -> Fate {
     if !ADDRESS_FIELDS.contains(&listed) {
         return Fate::Drop;
     }
-    let mailboxes: Vec<_> = decode::addresses(&field.value()).mailboxes.into_iter().map(|(_, mailbox)| (None, mailbox)).collect();
+    let mailboxes = decode::addresses(&field.value()).mailboxes.into_iter().map(|(_, mailbox)| mailbox);
+    let mailboxes: Vec<_> = mailboxes.filter(|mailbox| listed == "From" || !mailbox.is_quoted()).map(|mailbox| (None, mailbox)).collect();
     if mailboxes.is_empty() { Fate::Drop } else { Fate::Replace(compose::addresses(listed, &mailboxes)) }
 }
 
