@@ -21,15 +21,15 @@ use crate::event::meter::{Step, decided};
 use crate::event::{self, Event};
 use crate::extract::Extractor;
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox, Message, decode, trace};
-use crate::notice::{About, Notices};
-use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish};
+use crate::notice::{Head, Notices};
+use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Wish};
 use crate::queue::QueueId;
 use crate::relay::{Made, Relay};
 use crate::smtp::users::Identity;
 use crate::smtp::{self, ForeignFrom, Receipt, Refusal, TraceClient, Transaction};
 use crate::store::{Fault, Write};
 use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
-use crate::vault::{Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
+use crate::vault::{Item, Role, Sealed, Vault};
 use crate::words::Brand;
 
 /// What a message meets on its way in.
@@ -159,23 +159,13 @@ impl Parts {
     }
 
     fn letters(&self, head: &Head, sealed: &Sealed) -> Vec<Letter> {
-        let files: Vec<&Item> = sealed.items.iter().filter(|item| matches!(item.role, Role::File | Role::Raw)).collect();
-        sealed.links.iter().map(|link| self.letter(head, (sealed.parcel, &files), link)).collect()
-    }
-
-    fn letter(&self, head: &Head, (parcel, files): (ParcelId, &[&Item]), link: &Link) -> Letter {
-        let about = About {
-            kind: head.kind,
-            link,
-            sender: &head.sender,
-            subject: head.subject.as_deref(),
-            files: files.iter().map(|file| (head.file_names.then_some(file.name.as_str()), file.length)).collect(),
+        let files = sealed.items.iter().filter(|item| matches!(item.role, Role::File | Role::Raw));
+        let files: Vec<(&str, u64)> = files.map(|Item { name, length, .. }| (name.as_str(), *length)).collect();
+        let letter = |link| {
+            let rendered = self.notices.letter(head, &files, link);
+            Letter { parcel: sealed.parcel, link: link.clone(), text: rendered.text, html: rendered.html, subject: rendered.subject }
         };
-        let rendered = match head.kind {
-            Kind::PublicFiles | Kind::SecureFiles => self.notices.link_block(&about),
-            Kind::SecureMessage => self.notices.secure_message(&about),
-        };
-        Letter { parcel, link: link.clone(), text: rendered.text, html: rendered.html, subject: rendered.subject }
+        sealed.links.iter().map(letter).collect()
     }
 
     /// The id of our trace field: what the log and the mail have in common, and the loop proof.
@@ -324,25 +314,6 @@ impl Named {
     /// One field with one address, which every reader reads alike.
     const fn is_one(&self) -> bool {
         self.fields == 1 && self.mailboxes.len() == 1 && self.malformed == 0
-    }
-}
-
-/// What a letter says of its parcel, taken before the parcel is sealed.
-struct Head {
-    kind: Kind,
-    sender: String,
-    subject: Option<String>,
-    file_names: bool,
-}
-
-impl Head {
-    fn of(parcel: &NewParcel<'_>, verdict: &Verdict) -> Self {
-        Self {
-            kind: parcel.kind,
-            sender: parcel.sender_name.clone().unwrap_or_else(|| parcel.sender.to_string()),
-            subject: (verdict.subject == Shown::Kept).then(|| parcel.subject.clone()),
-            file_names: verdict.file_names == Shown::Kept,
-        }
     }
 }
 

@@ -95,6 +95,11 @@ impl Mailbox {
         self.domain == other.domain && self.local_part.to_lowercase() == other.local_part.to_lowercase()
     }
 
+    /// Whether the local part is a quoted string, in which anything can stand.
+    pub fn is_quoted(&self) -> bool {
+        self.local_part.starts_with('"')
+    }
+
     /// Whether a next hop needs SMTPUTF8 to take it. RFC 6531 §3.2.
     pub fn needs_utf8(&self) -> bool {
         !self.local_part.is_ascii()

@@ -20,8 +20,9 @@ use crate::crypto::random;
 use crate::mail::compose::{self, Content, HeaderText};
 use crate::mail::{Admd, Mailbox};
 use crate::mistake::Mistake;
+use crate::policy::{Shown, Verdict};
 use crate::secret::Secret;
-use crate::vault::{Kind, Link};
+use crate::vault::{Kind, Link, NewParcel};
 use crate::words::{Brand, Language, moment, say, size};
 
 /// Writes notices.
@@ -31,19 +32,37 @@ pub struct Notices {
     admd: Admd,
 }
 
+/// What the mail with a link may say of its parcel, taken before the parcel is sealed.
+#[derive(Debug, Clone)]
+pub struct Head {
+    kind: Kind,
+    sender: String,
+    subject: Option<String>,
+    file_names: Shown,
+}
+
+impl Head {
+    /// What the verdict lets be seen: where something was found in the header its author goes by the
+    /// address alone, for the display name is a text like any other.
+    pub fn of(parcel: &NewParcel<'_>, verdict: &Verdict) -> Self {
+        let name = parcel.sender_name.clone().filter(|_| verdict.header == Shown::Kept);
+        Self {
+            kind: parcel.kind,
+            sender: name.unwrap_or_else(|| parcel.sender.to_string()),
+            subject: (verdict.subject == Shown::Kept).then(|| parcel.subject.clone()),
+            file_names: verdict.file_names,
+        }
+    }
+}
+
 /// What a link block or notice tells.
-#[derive(Debug)]
-pub struct About<'a> {
-    /// What the link stands for.
-    pub kind: Kind,
-    /// Whose link, until when.
-    pub link: &'a Link,
-    /// The author's name or address.
-    pub sender: &'a str,
-    /// The subject, when it may be shown.
-    pub subject: Option<&'a str>,
-    /// File names and sizes; names are `None` when they may not be shown.
-    pub files: Vec<(Option<&'a str>, u64)>,
+struct About<'a> {
+    kind: Kind,
+    link: &'a Link,
+    sender: &'a str,
+    subject: Option<&'a str>,
+    /// Names, `None` when they may not be shown, and sizes.
+    files: Vec<(Option<&'a str>, u64)>,
 }
 
 /// Text and HTML of the same content, and a subject.
@@ -69,14 +88,30 @@ impl Notices {
         Ok(notices)
     }
 
+    /// What stands in the mail with one link: a link block or a notice. `files` are names and sizes.
+    pub fn letter(&self, head: &Head, files: &[(&str, u64)], link: &Link) -> Rendered {
+        let shown = |name| (head.file_names == Shown::Kept).then_some(name);
+        let about = About {
+            kind: head.kind,
+            link,
+            sender: &head.sender,
+            subject: head.subject.as_deref(),
+            files: files.iter().map(|&(name, length)| (shown(name), length)).collect(),
+        };
+        match head.kind {
+            Kind::PublicFiles | Kind::SecureFiles => self.link_block(&about),
+            Kind::SecureMessage => self.secure_message(&about),
+        }
+    }
+
     /// The block that stands where files were, in the organisation's language; fragment to be put
     /// into any mail's HTML (inline styles only).
-    pub fn link_block(&self, about: &About<'_>) -> Rendered {
+    fn link_block(&self, about: &About<'_>) -> Rendered {
         self.render("link-block", about)
     }
 
     /// The mail that stands where the message was: the organisation's language with English below.
-    pub fn secure_message(&self, about: &About<'_>) -> Rendered {
+    fn secure_message(&self, about: &About<'_>) -> Rendered {
         self.render("secure-message", about)
     }
 

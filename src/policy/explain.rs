@@ -157,6 +157,7 @@ fn spell_verdict(decision: &Decision) -> String {
     for (said, what) in [
         (verdict.subject == Shown::Replaced, ", subject replaced"),
         (verdict.file_names == Shown::Replaced, ", file names numbered"),
+        (verdict.header == Shown::Replaced, ", display names left out"),
         (verdict.form == Form::Raw, ", as one message.eml"),
     ] {
         if said {

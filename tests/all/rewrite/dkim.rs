@@ -55,6 +55,7 @@ fn rewritten(number: u8, signers: &Signers) -> Vec<u8> {
             go: Go::Now,
             subject: Shown::Kept,
             file_names: Shown::Kept,
+            header: Shown::Kept,
             form: Form::Parts,
         },
         because: Vec::new(),

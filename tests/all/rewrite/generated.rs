@@ -257,7 +257,17 @@ fn verdict(kind: u8) -> Verdict {
     };
     let subject = if kind.is_multiple_of(2) { Shown::Kept } else { Shown::Replaced };
     let expires = Duration::from_secs(14 * 24 * 3600);
-    Verdict { protection, factor: Factor::Password, expires, downloads: None, go: Go::Now, subject, file_names: Shown::Replaced, form }
+    Verdict {
+        protection,
+        factor: Factor::Password,
+        expires,
+        downloads: None,
+        go: Go::Now,
+        subject,
+        file_names: Shown::Replaced,
+        header: subject,
+        form,
+    }
 }
 
 fn decisions(kinds: &[u8]) -> Vec<Decision> {

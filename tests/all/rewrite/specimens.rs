@@ -31,6 +31,7 @@ fn decision(protection: Protection, form: Form) -> Decision {
             go: Go::Now,
             subject: Shown::Kept,
             file_names: Shown::Replaced,
+            header: Shown::Kept,
             form,
         },
         because: Vec::new(),

@@ -73,7 +73,7 @@ fn a_store_of_each_earlier_release_opens_and_gives_what_was_put_in() {
         let grant = house.vault.unlock(&open, None, hours(1)).unwrap();
         for (item, expect) in [(0, BODY.to_vec()), (1, file())] {
             let mut plain = Vec::new();
-            house.vault.open(&grant, ItemId(item), 0..u64::MAX, hours(1)).unwrap().content.read_to_end(&mut plain).unwrap();
+            house.vault.shelf(&grant, hours(1)).unwrap().open(ItemId(item), 0..u64::MAX).unwrap().content.read_to_end(&mut plain).unwrap();
             assert_eq!(plain, expect, "{name}");
         }
         assert_eq!(house.vault.admit(&blocked, hours(1)).err(), Some(Denied::Blocked), "{name}");
