@@ -20,7 +20,7 @@ const VERDICTS: [(Protection, Form); 5] = [
     (Protection::SecureMessage, Form::Raw),
 ];
 
-fn decision(protection: Protection, form: Form) -> Decision {
+pub fn decision(protection: Protection, form: Form) -> Decision {
     Decision {
         recipient: Recipient::new(mailbox("to@example.net")),
         verdict: Verdict {
