@@ -7,6 +7,11 @@ namespaces, in which it runs itself).
 
 import argparse
 import contextlib
+import email.headerregistry
+import email.message
+import email.policy
+import html
+import io
 import os
 import pathlib
 import re
@@ -18,6 +23,7 @@ import sys
 import threading
 import time
 import traceback
+import zipfile
 
 from ledger import Load, fingerprint, mail, settle, text
 
@@ -263,6 +269,49 @@ def fates(place):
     claim("D10 550 is reported once", len(reports) == 1 and b"never@example.org" in reports[0] and b"5.1.1" in reports[0], f"{len(reports)} reports")
     claim("D10 the queue is empty", listed(gateway) == 0)
     sink.close()
+
+
+def no_programs(place):
+    """M15: whatever names, formats and templates say, no program is started but a worker of our own."""
+    sink = Sink()
+    gateway, log, trap = place.gateway(sink.port).start(), f"{place.path}/exec.log", f"{place.path}/trap"
+    tricks = [f"$(touch {trap})", f"`touch {trap}`", f"; touch {trap} #", f"| touch {trap}", f"'; touch {trap}; '", f"&& touch {trap}", f"%0atouch {trap}",
+              "{{7*191}}", "{% for x in (1).__class__ %}", "${7*191}", "<%= 7*191 %>", "#{7*191}", "{{ config }}", "%n%s%x"]
+    with traced(gateway, log, "-s", "200", "-e", "trace=execve,execveat,fork,vfork,clone,clone3"), connected(gateway) as client:
+        replies = [send(client, trick, kind) for trick in tricks for kind in ("plain", "zip", "xlsx")]
+    claim("M15 mails full of tricks are taken", all(reply.startswith("250") for reply in replies), f"{len(replies)} mails, {replies[-1]}")
+    sink.wait_for(lambda messages: len(messages) >= len(replies), 60)
+    started = re.findall(r'execve(?:at)?\(.*', pathlib.Path(log).read_text(errors="replace"))
+    ours = [line for line in started if f'"{gateway.program}", ["{gateway.program}", "extract-worker"]' in line]
+    claim("M15 a worker is started, so the tracer would see others", len(ours) > 0, f"{len(ours)} workers")
+    claim("M15 and nothing else", len(started) == len(ours), [line[:120] for line in started if line not in ours][:3] or f"{len(started) - len(ours)} others")
+    claim("M15 nothing was touched and nothing reckoned", not os.path.exists(trap) and not any(b"1337" in octets for _, octets in sink.taken()))
+    sink.close()
+
+
+def send(client, trick, kind):
+    """A mail that says it everywhere."""
+    message = email.message.EmailMessage()
+    message["From"], message["To"], message["Subject"] = email.headerregistry.Address(trick, addr_spec=ANN), BOB, f"About {trick}"
+    message.set_content(f"{trick} 850709-9805\n" if kind == "plain" else f"{trick}\n")
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        if kind == "xlsx":
+            safe = html.escape(trick, quote=True)
+            archive.writestr("[Content_Types].xml", "<Types/>")
+            archive.writestr("xl/workbook.xml", f'<workbook><sheets><sheet name="{safe}" sheetId="1"/></sheets></workbook>')
+            archive.writestr("xl/_rels/workbook.xml.rels", "<Relationships/>")
+            archive.writestr("xl/styles.xml", f'<styleSheet><numFmts><numFmt numFmtId="164" formatCode="{safe}"/></numFmts></styleSheet>')
+            archive.writestr("xl/worksheets/sheet1.xml", f'<worksheet><sheetData><row r="1"><c r="A1" t="str"><f>{safe}</f><v>1</v></c></row></sheetData></worksheet>')
+        else:
+            archive.writestr(trick, trick)
+            archive.writestr(f"../{trick}/{trick}.txt", "x" * 1000)
+    if kind != "plain":
+        message.add_attachment(made.getvalue(), maintype="application", subtype="octet-stream", filename=f"{trick}.{kind}")
+    code, words = client.mail(ANN)
+    code, words = client.rcpt(BOB) if code == 250 else (code, words)
+    code, words = client.data(message.as_bytes(policy=email.policy.SMTP)) if code == 250 else (code, words)
+    return f"{code} {words.decode()}"
 
 
 def bounce_of_a_bounce(place):
@@ -521,7 +570,8 @@ def restart(place, count=2_000):
 
 CLAIMS = {
     "order": order, "sync": sync_fails, "disk": disk_full, "fates": fates, "bounce": bounce_of_a_bounce,
-    "term": terminated, "greedy": greedy, "blind": blind, "loops": loops, "keys": keys, "rotations": rotations, "restart": restart,
+    "term": terminated, "greedy": greedy, "blind": blind, "programs": no_programs, "loops": loops, "keys": keys, "rotations": rotations,
+    "restart": restart,
 }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ fn views(sent: &[u8]) -> Vec<String> {
 fn packed(text: &str) -> String {
     let runs = text.split(|c: char| !(c.is_ascii_alphanumeric() || "+/".contains(c))).filter(|run| run.len() >= 12);
     let whole =
-        |run: &str| data_encoding::BASE64_NOPAD.decode(run[..run.len() - usize::from(run.len() % 4 == 1)].as_bytes()).unwrap_or_default();
+        |run: &str| data_encoding::BASE64_NOPAD.decode(&run.as_bytes()[..run.len() - usize::from(run.len() % 4 == 1)]).unwrap_or_default();
     runs.map(|run| String::from_utf8_lossy(&whole(run)).into_owned() + "\n").collect()
 }
 
