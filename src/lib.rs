@@ -12,7 +12,9 @@
 //!     transform::Plan    (Vec<Decision>)                           → Plan           recipients treated alike share a Variant
 //!     vault::seal        plan.protected(&message)                  → Vec<Link>      parcel durable, still pending
 //!     transform::rewrite (plan, &Envelope, &Message, letters)      → Vec<NewEntry>
-//!     queue::commit      entries + "the parcels are live"          → Committed      on stable storage
+//! relay.take_on          entries + "the parcels are live"          → Receipt
+//!     relay::offer       one entry, while the client waits         → Accepted       the next hop said 250
+//!     queue::commit      in all other cases                        → Committed      on stable storage
 //! smtp::reply            &Receipt                                  → 250            the only way to say it
 //!     ───────────── from here the message is ours to lose ─────────────
 //! queue.lease → relay::attempt → queue.settle  (done · later · failed: a DSN in the same commit)

@@ -1,4 +1,4 @@
-//! `waxseal queue list|show|retry|drop`: asked of the running gateway.
+//! `waxseal queue list|stats|show|retry|drop`: asked of the running gateway.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,13 +6,15 @@ use std::path::Path;
 use super::Failed;
 use super::running::{ask, unexpected};
 use crate::config::Configuration;
-use crate::gateway::control::{Answer, Entry, Request};
+use crate::gateway::control::{Answer, Entry, Request, Way};
 
 /// What to do with the queue.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Verb {
     /// Every entry that waits, oldest first.
     List,
+    /// How much waits for which next hop, and since when.
+    Stats,
     /// One entry with all of its recipients.
     Show {
         /// Its id.
@@ -35,6 +37,7 @@ pub async fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Resu
     let socket = Configuration::read(configuration)?.control_socket();
     match verb {
         Verb::List => list(&socket, out).await,
+        Verb::Stats => stats(&socket, out).await,
         Verb::Show { id } => {
             let entries = entries(&socket, Request::QueueShow { id: id.clone() }).await?;
             Ok(entries.iter().try_for_each(|entry| show(entry, out))?)
@@ -61,6 +64,16 @@ async fn list(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
         }
     }
     writeln!(out, "{total} in the queue")?;
+    Ok(())
+}
+
+async fn stats(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let Answer::Stats { ways } = ask(socket, &Request::QueueStats).await? else { return Err(unexpected()) };
+    writeln!(out, "{:>8}  {:>8}  {:<20}  next hop", "waiting", "sending", "oldest")?;
+    for Way { hops, waiting, leased, oldest, away } in &ways {
+        let away = away.as_ref().map_or_else(String::new, |why| format!("  away: {why}"));
+        writeln!(out, "{waiting:>8}  {leased:>8}  {:<20}  {hops}{away}", oldest.as_deref().unwrap_or("–"))?;
+    }
     Ok(())
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
     match answer {
         Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry\n    `waxseal queue list` shows all"))),
         Answer::Trouble { because } => Err(Failed(because)),
-        shown @ (Answer::Done | Answer::Entries { .. } | Answer::Clock { .. }) => Ok(shown),
+        shown @ (Answer::Done | Answer::Entries { .. } | Answer::Stats { .. } | Answer::Clock { .. }) => Ok(shown),
     }
 }
 

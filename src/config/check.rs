@@ -59,16 +59,33 @@ pub fn brand(house: &House, web: &web::Options, file: &mut File<'_>) -> Option<B
     })
 }
 
-/// The next hop.
-pub fn relay(options: &relay::Options, file: &mut File<'_>) {
-    let well_formed = options.next_hop.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !well_formed {
-        let what = format!("next_hop \"{}\" is not host:port", options.next_hop);
-        file.mistake(("relay", "next_hop"), &what, "write it as in smarthost.example.org:587");
+/// The ways out.
+pub fn relay((ways, admd): (&relay::Ways, Option<&Admd>), file: &mut File<'_>) {
+    for (key, what, help) in way(&ways.rest) {
+        file.mistake(("relay", key), &what, help);
     }
-    if options.username.is_some() != options.password_file.is_some() {
-        file.mistake(("relay", "username"), "username and password_file go together", "name both or none");
+    for (number, route) in ways.routes.iter().enumerate() {
+        let mut wrong = way(&route.way());
+        if route.connections == 0 {
+            wrong.push(("connections", String::from("connections = 0 lets nothing through"), "write 1 or more"));
+        }
+        let words = admd.and_then(|admd| relay::Routes::new(admd, std::slice::from_ref(route)).err()).unwrap_or_default();
+        let what = |word: &String| format!("a route for \"{word}\", which is neither internal, external nor a domain");
+        wrong.extend(
+            words.iter().map(|word| ("recipients", what(word), "as in [\"internal\", \"partner.example\", \"*.partner.example\"]")),
+        );
+        for (key, what, help) in wrong {
+            file.mistake_in((("relay", "routes"), number, key), &what, help);
+        }
     }
+}
+
+/// What is wrong with one way: the key, what, and what helps.
+fn way(options: &relay::Options) -> Vec<(&'static str, String, &'static str)> {
+    let hop = options.next_hop.malformed().map(|wrong| format!("next_hop {wrong} is not host:port"));
+    let half = (options.username.is_some() != options.password_file.is_some())
+        .then(|| ("username", String::from("username and password_file go together"), "name both or none"));
+    hop.map(|what| ("next_hop", what, "write it as in smarthost.example.org:587")).into_iter().chain(half).collect()
 }
 
 /// Limits that would let nothing through.

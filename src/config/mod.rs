@@ -99,8 +99,8 @@ pub struct Configuration {
     pub policy: policy::Options,
     /// `[queue]`
     pub queue: queue::Options,
-    /// `[relay]`
-    pub relay: relay::Options,
+    /// `[relay]` and its routes.
+    pub relay: relay::Ways,
     /// `[web]`
     pub web: web::Options,
     /// `[log]`
@@ -133,14 +133,15 @@ impl Configuration {
         let smtp: smtp::Options = file.fill("smtp", &smtp::Options::describe());
         let policy: policy::Options = file.fill("policy", &policy::Options::describe());
         let queue: queue::Options = file.fill("queue", &queue::Options::describe());
-        let relay: relay::Options = file.fill("relay", &relay::Options::describe());
+        let routes = file.fill_each(("relay", "routes"), &relay::RouteOptions::describe());
+        let relay = relay::Ways { rest: file.fill("relay", &relay::Options::describe()), routes };
         let web: web::Options = file.fill("web", &web::Options::describe());
         let log: Log = file.fill("log", &Log::describe());
         file.unknown_tables(&TABLES);
         let admd = check::admd(&house, &mut file);
         let brand = check::brand(&house, &web, &mut file);
-        check::relay(&relay, &mut file);
-        check::limits((&smtp, &web), (&relay, &queue), &mut file);
+        check::relay((&relay, admd.as_ref()), &mut file);
+        check::limits((&smtp, &web), (&relay.rest, &queue), &mut file);
         check::log(&log, &mut file);
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         match (file.finish(), admd, brand) {

@@ -11,7 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{Gateway, time};
 use crate::mail::ReversePath;
-use crate::queue::{Listed, QueueId};
+use crate::queue::{Lane, Listed, QueueId};
+use crate::smtp::client::Said;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub enum Request {
         /// Which.
         id: String,
     },
+    /// What waits for which way out.
+    QueueStats,
     /// Try it now.
     QueueRetry {
         /// Which.
@@ -55,6 +58,11 @@ pub enum Answer {
     Entries {
         /// In order of arrival.
         entries: Vec<Entry>,
+    },
+    /// What waits, by way out.
+    Stats {
+        /// Every way out, whether anything waits for it or not.
+        ways: Vec<Way>,
     },
     /// The machine's clock.
     Clock {
@@ -95,6 +103,21 @@ pub struct Entry {
     pub attempts: u32,
     /// What the last attempt heard.
     pub last: Option<String>,
+}
+
+/// A way out as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// Its next hops.
+    pub hops: String,
+    /// Entries that wait for their turn.
+    pub waiting: usize,
+    /// Entries under way.
+    pub leased: usize,
+    /// When the oldest of them was taken on.
+    pub oldest: Option<String>,
+    /// Why no hop can be reached.
+    pub away: Option<String>,
 }
 
 impl From<Listed> for Entry {
@@ -167,13 +190,32 @@ impl Gateway {
                 }),
                 None => Ok(Answer::NoSuchEntry),
             },
-            Request::QueueRetry { id: text } => self.on_entry(&text, |id| self.queue.retry(id, self.clock.now())),
+            Request::QueueRetry { id: text } => {
+                self.relay.hurry();
+                self.on_entry(&text, |id| self.queue.retry(id, self.clock.now()))
+            }
             Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.relay.drop_entry(id)),
+            Request::QueueStats => Ok(self.stats()),
             Request::Clock => Ok(self.shown_clock()),
             Request::ClockBelieve => self.believe_clock().map(|()| Answer::Done),
             Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), |()| Answer::Done),
         };
         done.unwrap_or_else(|fault| trouble(&fault.0))
+    }
+
+    fn stats(&self) -> Answer {
+        let stats = self.queue.stats();
+        let way = |(lane, hops, away): (Lane, String, Option<Said>)| {
+            let found = stats.iter().find(|waiting| waiting.lane == lane);
+            Way {
+                hops,
+                waiting: found.map_or(0, |found| found.due),
+                leased: found.map_or(0, |found| found.leased),
+                oldest: found.map(|found| found.oldest.strftime(TIME).to_string()),
+                away: away.map(|said| format!("{} {}", said.status, said.words)),
+            }
+        };
+        Answer::Stats { ways: self.relay.standing().into_iter().map(way).collect() }
     }
 
     fn shown_clock(&self) -> Answer {

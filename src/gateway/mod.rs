@@ -23,7 +23,7 @@ use crate::net::tls::Certificates;
 use crate::notice::Notices;
 use crate::policy::PolicySet;
 use crate::queue::{self, Queue};
-use crate::relay::{self, Relay, Stations};
+use crate::relay::{self, Relay, Routes, Stations, Ways};
 use crate::smtp::users::Users;
 use crate::transform::dkim::Signers;
 use crate::vault::Vault;
@@ -71,7 +71,7 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     mistakes.extend(Certificates::load(&configuration.path(&configuration.store.certs)).err().unwrap_or_default());
     let signers = Signers::load(&configuration.path(&configuration.store.dkim));
     mistakes.extend(users(configuration).err().unwrap_or_default());
-    mistakes.extend(relay::check(&relay_options(configuration)));
+    mistakes.extend(relay::check(&ways(configuration)));
     let overrides = templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
     mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
@@ -106,14 +106,21 @@ impl Gateway {
         let notices = Arc::new(Notices::new(brand.clone(), admd.clone(), templates(&configuration).as_deref())?);
         let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
         vault.latest()?.into_iter().for_each(|latest| clock.resume(latest));
-        let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots.clone() };
+        let ways = ways(&configuration);
+        let routes = Routes::new(&admd, &ways.routes).map_err(|words| Failed(format!("routes: {}", words.join(", "))))?;
+        let spool = queue::Stores {
+            records: stores.records.clone(),
+            blobs: stores.spool,
+            slots: stores.spool_slots.clone(),
+            lanes: lanes(&routes),
+        };
         let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
         stores::reconcile(&stores.spool_slots, queue.slots_in_use());
         if stores.parcel_slots.places() <= RECONCILED {
             stores::reconcile(&stores.parcel_slots, vault.slots_in_use());
         }
-        let stations = Stations { queue: queue.clone(), vault: vault.clone() };
-        let relay = Arc::new(Relay::new(stations, &admd, &relay_options(&configuration), clock.clone())?);
+        let stations = Stations { queue: queue.clone(), vault: vault.clone(), routes };
+        let relay = Arc::new(Relay::new(stations, &admd, &ways, clock.clone())?);
         let channel = Arc::new(Channel::new(
             channel::Parts {
                 vault: vault.clone(),
@@ -203,11 +210,26 @@ fn templates(configuration: &Configuration) -> Option<PathBuf> {
     configuration.house.templates.as_ref().map(|folder| configuration.path(folder))
 }
 
-fn relay_options(configuration: &Configuration) -> relay::Options {
-    let mut options = configuration.relay.clone();
-    options.roots = options.roots.map(|file| configuration.path(&file));
-    options.password_file = options.password_file.map(|file| configuration.path(&file));
-    options
+/// The ways out, with the paths of their files from where the configuration is.
+fn ways(configuration: &Configuration) -> Ways {
+    let mut ways = configuration.relay.clone();
+    let whole = |path: &mut Option<PathBuf>| {
+        if let Some(path) = path {
+            *path = configuration.path(path);
+        }
+    };
+    whole(&mut ways.rest.roots);
+    whole(&mut ways.rest.password_file);
+    for route in &mut ways.routes {
+        whole(&mut route.roots);
+        whole(&mut route.password_file);
+    }
+    ways
+}
+
+fn lanes(routes: &Routes) -> queue::Lanes {
+    let routes = routes.clone();
+    Arc::new(move |envelope| routes.lane(envelope))
 }
 
 fn waker(relay: &Arc<Relay>) -> Arc<dyn Fn() + Send + Sync> {

@@ -22,8 +22,9 @@ mod settlement;
 mod spool;
 mod work;
 
-use entry::{Entry, Head};
-use index::{Index, Millis, Place};
+use entry::Entry;
+pub use index::Waiting;
+use index::{Index, Millis, Place, Taking};
 pub use revoke::Revoke;
 use spool::{Spool, Spooled, fault, lock, trouble};
 use work::Prepared;
@@ -37,6 +38,14 @@ impl std::fmt::Display for QueueId {
         write!(f, "{:016x}", self.0)
     }
 }
+
+/// Entries that wait for the same destination: one that is away keeps only its own lane waiting. Whoever opens the
+/// queue says which entry is on which lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane(pub u32);
+
+/// Tells the lane of an envelope.
+pub type Lanes = Arc<dyn Fn(&Envelope) -> Lane + Send + Sync>;
 
 /// A message to be taken on, with the recipients that get these octets.
 #[derive(Debug, Clone)]
@@ -95,7 +104,7 @@ crate::options! {
     }
 }
 
-/// Where the queue keeps what it holds.
+/// Where the queue keeps what it holds, and how it tells its lanes.
 pub struct Stores {
     /// Entries and small bodies.
     pub records: SealedRecords,
@@ -103,6 +112,8 @@ pub struct Stores {
     pub blobs: Arc<dyn Blobs>,
     /// One slot an entry.
     pub slots: Arc<dyn Slots>,
+    /// Which way an entry goes.
+    pub lanes: Lanes,
 }
 
 /// The queue.
@@ -112,6 +123,7 @@ pub struct Queue {
     index: Mutex<Index>,
     admd: Admd,
     options: Options,
+    lanes: Lanes,
 }
 
 /// One entry in the hands of one attempt, until it is settled or the lease runs out.
@@ -193,10 +205,12 @@ pub struct Listed {
 impl Queue {
     /// Over its stores. What was leased when the process ended is due again.
     pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
-        let Stores { records, blobs, slots } = stores;
+        let Stores { records, blobs, slots, lanes } = stores;
         let spool = Arc::new(Spool::open(records.clone(), blobs, slots)?);
-        let index = Mutex::new(read_index(&records, &options, now)?);
-        Ok(Self { records, spool, index, admd, options })
+        let queue = Self { records, spool, index: Mutex::default(), admd, options, lanes };
+        let index = queue.read_index(now)?;
+        *lock(&queue.index) = index;
+        Ok(queue)
     }
 
     /// Takes entries on, with further writes of the same moment (a parcel going live). When this
@@ -229,18 +243,18 @@ impl Queue {
         }
     }
 
-    /// Up to `limit` entries whose time has come, oldest first, each leased until `now` + lease time.
-    pub fn lease(&self, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
+    /// Up to `limit` entries of a lane whose time has come, oldest first, each leased until `now` + lease time.
+    pub fn lease(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease(now, now.saturating_add(LEASE), limit);
+        let ids = lock(&self.index).lease(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
     /// As [`lease`](Self::lease), but only entries whose sender must hear something by now (a notice
     /// of delay, the end of the lifetime): while the next hop is away they are settled unattempted.
-    pub fn lease_overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
+    pub fn lease_overdue(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease_overdue(now, now.saturating_add(LEASE), limit);
+        let ids = lock(&self.index).lease_overdue(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
@@ -273,9 +287,14 @@ impl Queue {
         }
     }
 
-    /// When the next entry is due.
-    pub fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
-        Ok(lock(&self.index).next().map(timestamp))
+    /// When the next entry of a lane is due.
+    pub fn next_due(&self, lane: Lane) -> Option<Timestamp> {
+        lock(&self.index).next(lane).map(timestamp)
+    }
+
+    /// What waits on each lane that has anything.
+    pub fn stats(&self) -> Vec<Waiting> {
+        lock(&self.index).stats()
     }
 
     /// How many entries there are.
@@ -374,27 +393,33 @@ impl Queue {
     pub fn sweep(&self, now: Timestamp) -> Result<usize, Fault> {
         self.spool.sweep(timestamp(now.as_millisecond().saturating_sub(ORPHAN_AGE)))
     }
-}
 
-/// Every entry's place. One whose record is damaged gets a place an hour from now: it is neither
-/// forgotten nor in the way.
-fn read_index(records: &SealedRecords, options: &Options, now: Timestamp) -> Result<Index, Fault> {
-    let mut index = Index::default();
-    let mut from = Vec::new();
-    loop {
-        let page: Page = match records.scan(entry::PREFIX, &from, spool::PAGE) {
-            Ok(page) => page.into_iter().map(|record| (record.key, Ok(record.value))).collect(),
-            Err(_) => one_by_one(records, &from)?,
-        };
-        for (key, value) in &page {
-            let Some(id) = Entry::id(key) else { continue };
-            let head = value.as_ref().map_err(Fault::clone).and_then(|value| Head::parse(value).map_err(|damaged| Fault(damaged.0.into())));
-            index.put(id, head.map_or_else(|fault| aside(id, &fault, now), |head| head.place(options)));
+    /// Every entry's place. One whose record is damaged gets a place an hour from now: it is neither
+    /// forgotten nor in the way.
+    fn read_index(&self, now: Timestamp) -> Result<Index, Fault> {
+        let mut index = Index::default();
+        let mut from = Vec::new();
+        loop {
+            let page: Page = match self.records.scan(entry::PREFIX, &from, spool::PAGE) {
+                Ok(page) => page.into_iter().map(|record| (record.key, Ok(record.value))).collect(),
+                Err(_) => one_by_one(&self.records, &from)?,
+            };
+            for (key, value) in &page {
+                let Some(id) = Entry::id(key) else { continue };
+                let entry =
+                    value.as_ref().map_err(Fault::clone).and_then(|value| Entry::parse(value).map_err(|damaged| Fault(damaged.0.into())));
+                index.put(id, entry.map_or_else(|fault| aside(id, &fault, now), |entry| self.place(&entry)));
+            }
+            match page.last() {
+                Some((last, _)) if page.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
+                _ => return Ok(index),
+            }
         }
-        match page.last() {
-            Some((last, _)) if page.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(index),
-        }
+    }
+
+    /// Where an entry waits.
+    fn place(&self, entry: &Entry) -> Place {
+        entry.head.place((self.lanes)(&entry.envelope), &self.options)
     }
 }
 
@@ -414,7 +439,7 @@ fn one_by_one(records: &SealedRecords, from: &[u8]) -> Result<Page, Fault> {
 fn aside(id: QueueId, fault: &Fault, now: Timestamp) -> Place {
     damaged(id, fault);
     let arrived = now.as_millisecond();
-    Place { arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(LEASE)) }
+    Place { lane: Lane::default(), arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(LEASE)) }
 }
 
 fn damaged(id: QueueId, fault: &Fault) {

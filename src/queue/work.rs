@@ -88,7 +88,10 @@ impl Queue {
             emit(&Event::Unreported { id: &id.to_string(), recipients, because });
         }
         match settlement.remains {
-            Some(remains) => lock(&self.index).put(id, remains.head.place(&self.options)),
+            Some(remains) => {
+                let place = self.place(&remains);
+                lock(&self.index).put(id, place);
+            }
             None => {
                 lock(&self.index).remove(id);
                 self.spool.buried(id, entry.spooled);
@@ -140,7 +143,7 @@ impl Queue {
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
         let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
         writes.extend(with_entry);
-        Ok(Prepared { id, spooled, place: head.place(&self.options), writes })
+        Ok(Prepared { id, spooled, place: self.place(&entry), writes })
     }
 
     /// The one commit of new entries and what goes with them.

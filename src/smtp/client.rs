@@ -6,6 +6,7 @@
 //! Routing, retrying and reporting are not done here. RFC 5321 §3.3, §4.5.3.2; RFC 2920.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Hop {
     pub host: String,
     /// Port 465 speaks TLS from the first octet.
     pub port: u16,
+    /// The address of ours to come from; none is the system's choice.
+    pub source: Option<IpAddr>,
 }
 
 impl Hop {

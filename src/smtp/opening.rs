@@ -4,13 +4,14 @@
 //! with nothing in its buffer, so a reply that somebody put behind the 220 is never read as the
 //! peer's (RFC 3207 §4.2, the response injections of 2021).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -27,7 +28,7 @@ pub(super) struct Opening {
 
 /// TCP, TLS where it comes first, and the banner.
 pub(super) async fn connect(hop: &Hop, security: &Security) -> Result<Opening, Trouble> {
-    let connecting = timeout(CONNECT, TcpStream::connect((hop.host.as_str(), hop.port))).await;
+    let connecting = timeout(CONNECT, reach(hop)).await;
     let stream = connecting
         .map_err(|_| Trouble::new(Stage::Connect, "no connection in time"))?
         .map_err(|error| Trouble::io(Stage::Connect, &error))?;
@@ -42,6 +43,22 @@ pub(super) async fn connect(hop: &Hop, security: &Security) -> Result<Opening, T
     let banner = dialogue.hear(GREETING).await.map_err(|error| Trouble::io(Stage::Greeting, &error))?;
     expect(Stage::Greeting, &banner)?;
     Ok(Opening { dialogue, offered: Capabilities::default() })
+}
+
+/// TCP to the first of its addresses that answers, from the address of ours that is asked for.
+async fn reach(hop: &Hop) -> std::io::Result<TcpStream> {
+    let Some(source) = hop.source else { return TcpStream::connect((hop.host.as_str(), hop.port)).await };
+    let nowhere = || std::io::Error::other("the next hop has no address of the source's family");
+    let mut missed = None;
+    for address in lookup_host((hop.host.as_str(), hop.port)).await?.filter(|address| address.is_ipv4() == source.is_ipv4()) {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(source, 0))?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => missed = Some(error),
+        }
+    }
+    Err(missed.unwrap_or_else(nowhere))
 }
 
 impl Opening {

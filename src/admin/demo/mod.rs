@@ -116,7 +116,7 @@ fn set_up(place: &Place, hop: u16, (smtp, web): (u16, u16)) -> Result<Configurat
 }
 
 async fn send(port: u16, clock: &Clock, out: &mut dyn Write) -> Result<(), Failed> {
-    let hop = Hop { host: String::from("127.0.0.1"), port };
+    let hop = Hop { host: String::from("127.0.0.1"), port, source: None };
     let hello = Domain::parse("laptop.clinic.example").map_err(|bad| Failed(bad.to_string()))?;
     let mut connection = Connection::open(&hop, &hello, &Security::None, None).await.map_err(|trouble| Failed(trouble.said.words))?;
     for (number, sample) in samples::samples(clock.now()).into_iter().enumerate() {

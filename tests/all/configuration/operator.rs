@@ -110,7 +110,7 @@ fn init_writes_nothing_that_check_would_refuse() {
         (vec!["--domain", "example.org", "--smtp", "25"], "\"25\" is not address:port, as in 127.0.0.1:25 or [::]:25"),
         (vec!["--domain", "example.org", "--next-hop", "smarthost"], "\"smarthost\" is not host:port"),
         (vec!["--domain", "example.org", "--base-url", "http://secure.example.org"], "is not an https address"),
-        (vec!["--domain", "example.org", "--relay-network", "10/33"], "expected networks, as in \"192.0.2.0/24\""),
+        (vec!["--domain", "example.org", "--relay-network", "10/33"], "or networks, as in \"192.0.2.0/24\""),
     ] {
         let output = waxseal(&[&["init", "--yes", "--directory", directory.to_str().unwrap()], flags.as_slice()].concat());
         assert_eq!(output.status.code(), Some(1), "{flags:?}");

@@ -1,4 +1,6 @@
 //! The whole gateway in one process, between a client and a scripted next hop: one fate a file.
+// A script names the stages that it changes; all others are answered as usual.
+#![allow(clippy::wildcard_enum_match_arm)]
 
 mod house;
 
@@ -8,6 +10,7 @@ mod explained;
 mod foreign;
 mod loops;
 mod mixed;
+mod offered;
 mod reload;
 mod rest;
 mod restart;
