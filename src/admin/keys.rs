@@ -75,9 +75,8 @@ fn keep(text: &str, paper: &Path) -> Result<(), Unusable> {
     let written = write(&making, text).and_then(|()| std::fs::hard_link(&making, paper));
     let _ = std::fs::remove_file(&making);
     written.map_err(|error| {
-        let lies_there =
-            String::from("the sheet of the key in force lies here still\n    print it, lock it away, delete the file; then rotate");
-        unusable(if error.kind() == ErrorKind::AlreadyExists { lies_there } else { error.to_string() })
+        let lies_here = error.kind() == ErrorKind::AlreadyExists;
+        unusable(if lies_here { String::from(NOT_TAKEN) } else { error.to_string() })
     })?;
     owner::like_its_folder(paper).map_err(|Failed(why)| Unusable(why))
 }
@@ -99,5 +98,7 @@ fn is_credential(kek: &Path) -> bool {
 pub(super) const SHEET: &str = "recovery-sheet.txt";
 /// What must not be lost.
 pub(super) const LOST: &str = "WHOEVER LOSES THIS KEY, OR THE SLOTS (*.slots IN THE STORE), LOSES ALL SEALED CONTENT, FOR GOOD.";
+/// The sheet of the key in force is the only one: it must be on paper before there is another.
+const NOT_TAKEN: &str = "the sheet of the key in force lies here still\n    print it, lock it away, delete the file; then rotate";
 /// Where systemd puts credentials.
 const CREDENTIALS: &str = "/run/credentials";

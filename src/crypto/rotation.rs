@@ -196,15 +196,14 @@ mod tests {
             ring(house);
             std::fs::rename(house.path("kek.new"), house.path("kek")).unwrap();
         };
-        type Stop<'a> = &'a dyn Fn(&House);
-        let steps: [(Stop<'_>, Found); 5] = [
-            (&torn, Found::InPlace),
-            (&key, Found::InPlace),
-            (&half_a_ring, Found::InPlace),
-            (&ring, Found::InPlace),
-            (&swapped, Found::Beside),
+        let steps = [
+            ("half a key", &torn as &dyn Fn(&House), Found::InPlace),
+            ("a key", &key, Found::InPlace),
+            ("half a ring", &half_a_ring, Found::InPlace),
+            ("a ring", &ring, Found::InPlace),
+            ("the key in its place", &swapped, Found::Beside),
         ];
-        for (step, (stop, expect)) in steps.into_iter().enumerate() {
+        for (step, stop, expect) in steps {
             let house = House::new();
             let old = house.kek();
             stop(&house);

@@ -74,8 +74,7 @@ impl NextHop {
     pub fn new(hello: Domain, Share { host, port, .. }: Share, way: Way, clock: Clock) -> Self {
         let name = format!("{host}:{port}");
         let hop = Hop { host, port, source: way.source };
-        let (state, in_the_clear, idle) = (Mutex::new(State::Up), Mutex::default(), Mutex::default());
-        Self { name, hop, hello, way, clock, state, in_the_clear, idle }
+        Self { name, hop, hello, way, clock, state: Mutex::new(State::Up), in_the_clear: Mutex::default(), idle: Mutex::default() }
     }
 
     /// Whether it can be reached, as far as we know.

@@ -62,7 +62,7 @@ fn every_mail_of_the_other_tests_is_read_to_its_end() {
                 count += 1;
                 let message = Message::parse(Bytes::from(with_line_ends(&std::fs::read(&path).unwrap())));
                 for part in message.parts() {
-                    assert_eq!(leaf(&message, part).kind, part.media_type.to_string());
+                    assert_eq!(leaf(&message, part).0, part.media_type.to_string());
                     parts += 1;
                 }
                 if let [first, ..] = message.ambiguities() {

@@ -10,7 +10,7 @@ use waxseal::clock::Clock;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{EnvelopeId, Notify, OriginalRecipient, Return};
 use waxseal::queue::{NewEntry, Queue};
-use waxseal::relay::{self, NextHops, Relay, Routes, Stations, Ways};
+use waxseal::relay::{self, Relay, Routes, Stations, Ways};
 use waxseal::store::SealedRecords;
 use waxseal::vault::Vault;
 
@@ -296,13 +296,9 @@ fn tls_that_breaks_is_done_without_where_it_was_only_offered_and_nowhere_else() 
             _ => obliging(stage),
         });
         let (twins, ring) = stores();
-        let (next_hop, username) = (NextHops::from(sink.address.to_string().as_str()), user.map(String::from));
-        let password_file = user.map(|_| password.clone());
-        let house = House::with(
-            &twins,
-            &ring,
-            Ways { rest: relay::Options { next_hop, tls, username, password_file, ..relay::Options::default() }, routes: vec![] },
-        );
+        let (username, password_file) = (user.map(String::from), user.map(|_| password.clone()));
+        let rest = relay::Options { tls, username, password_file, ..plain(&sink.address.to_string()) };
+        let house = House::with(&twins, &ring, Ways { rest, routes: vec![] });
         let shaken = || sink.stages().iter().filter(|stage| **stage == Stage::StartTls).count();
         let attempts = || house.queue.list(None, 1).unwrap().first().map_or(0, |entry| entry.attempts);
         house.send(vec![entry("ann@example.org", &["b@example.net"], "x")]);
