@@ -130,9 +130,10 @@ fn unpack(archive: &[u8], to: &Path) {
     let mut archive = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
     for place in 0..archive.len() {
         let mut entry = archive.by_index(place).unwrap();
-        let target = to.join(entry.name());
+        let name = entry.name().unwrap().into_owned();
+        let target = to.join(&name);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
-        let mode = if entry.name() == "kek" { 0o400 } else { 0o600 };
+        let mode = if name == "kek" { 0o400 } else { 0o600 };
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(target).unwrap();
         std::io::copy(&mut entry, &mut file).unwrap();
     }
