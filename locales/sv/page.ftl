@@ -17,6 +17,7 @@ landing-lead-public = Filerna kan öppnas av alla som har den här länken.
 landing-until = Går att öppna till { $moment }
 landing-address = Din e-postadress
 landing-address-hint = Skriv adressen som mejlet med länken skickades till. Då vet vi att en människa är här och inte ett program som kontrollerar länkar.
+landing-address-hint-shared = Mejlet gick till en adress som flera läser. Skriv din egen adress där: om det behövs ett lösenord går det bara till dig.
 landing-continue = Fortsätt
 landing-person = Ja, jag vill se filerna
 landing-person-hint = Program som kontrollerar länkar trycker också på knappar. Krysset visar att du är en människa.
@@ -50,6 +51,7 @@ password-soon = Vänta en minut innan du begär ett till.
 ## Meddelandet
 message-from = Från
 message-to = Till
+message-reader = Du är
 message-date = Datum
 message-subject-none = (inget ämne)
 message-body = Meddelande

@@ -60,7 +60,12 @@ impl Channel {
             (None, None) => Body::None,
         };
         let raw = items.iter().find(|item| item.role == Role::Raw).cloned();
-        Ok(Letter { admitted: visit.admitted.clone(), body, files: files(&items), raw })
+        Ok(Letter { admitted: self.told(visit)?, body, files: files(&items), raw })
+    }
+
+    /// Who wrote what to whom: to who is inside, also what stands nowhere else.
+    pub fn told(&self, visit: &Visit) -> Result<Admitted, Refused> {
+        Ok(self.parts.vault.revealed(visit.grant()?, visit.admitted.clone())?)
     }
 
     /// The message's HTML, cleaned, its own pictures in it.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Admd, Brand, Domain, File, House, Log, Mailbox, monitor, queue, relay, smtp, web};
+use super::{Admd, Brand, Domain, File, House, Log, Mailbox, channel, monitor, queue, relay, smtp, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -59,6 +59,24 @@ pub fn brand(house: &House, web: &web::Options, file: &mut File<'_>) -> Option<B
         zone: zone.ok()?,
         base_url,
     })
+}
+
+/// Hosts that links began with before.
+pub fn old_hosts(web: &web::Options, file: &mut File<'_>) {
+    for host in &web.old_hosts {
+        let plain = host.trim_end_matches('/');
+        let is_origin = is_safe_base(plain) && plain.matches('/').count() == 2;
+        if !is_origin {
+            let what = format!("old host \"{host}\" is not an https address");
+            file.mistake(("web", "old_hosts"), &what, "write it without a path, as in https://old.example.org");
+        } else if plain.eq_ignore_ascii_case(web.base_url.trim_end_matches('/')) {
+            file.mistake(
+                ("web", "old_hosts"),
+                &format!("old host \"{host}\" is base_url itself"),
+                "name hosts that links began with before",
+            );
+        }
+    }
 }
 
 /// The ways out.
@@ -157,6 +175,22 @@ pub fn listeners((smtp, web, admin): (&smtp::Options, &web::Options, &monitor::O
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let covers = |wide: IpAddr, narrow: IpAddr| wide == narrow || (wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4()));
     one.port() == other.port() && one.port() != 0 && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
+}
+
+/// Visits, and who counts as whom.
+pub fn channel(channel: &channel::Options, file: &mut File<'_>) {
+    for (key, minutes) in [("idle_minutes", channel.idle_minutes), ("session_minutes", channel.session_minutes)] {
+        if minutes == 0 {
+            file.mistake(("channel", key), &format!("{key} = 0 lets nobody read anything"), "write 1 or more");
+        }
+    }
+    if channel.same_domains.iter().any(|same| same.len() < 2) {
+        file.mistake(
+            ("channel", "same_domains"),
+            "a list of the same domains needs two or more",
+            "as in [[\"example.com\", \"example.co.uk\"]]: a list of lists",
+        );
+    }
 }
 
 /// The log's level.

@@ -1,10 +1,10 @@
 //! The reference of all options, printed from their declarations.
 
-use super::{Described, House, Log, Store, monitor, policy, queue, relay, smtp, web};
+use super::{Described, House, Log, Store, channel, monitor, policy, queue, relay, smtp, web};
 
 /// The reference as Markdown: one table a section.
 pub fn describe() -> String {
-    let sections: [(&str, &str, Vec<Described>); 10] = [
+    let sections: [(&str, &str, Vec<Described>); 11] = [
         ("[house]", "The organisation served.", House::describe()),
         ("[smtp]", "Mail in.", smtp::Options::describe()),
         ("[relay]", "Where mail goes next.", relay::Options::describe()),
@@ -14,6 +14,7 @@ pub fn describe() -> String {
             relay::RouteOptions::describe(),
         ),
         ("[web]", "The pages that links open.", web::Options::describe()),
+        ("[channel]", "What recipients do with a link.", channel::Options::describe()),
         ("[policy]", "Defaults and limits of all policies.", policy::Options::describe()),
         ("[queue]", "How long and how often mail is tried again.", queue::Options::describe()),
         ("[store]", "Where state, keys, rules and policies are kept.", Store::describe()),

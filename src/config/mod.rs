@@ -9,7 +9,7 @@ use crate::mail::{Admd, Domain, Mailbox};
 use crate::mistake::Mistake;
 use crate::option::Described;
 use crate::words::{Brand, Language};
-use crate::{monitor, policy, queue, relay, smtp, web};
+use crate::{channel, monitor, policy, queue, relay, smtp, web};
 
 mod check;
 mod describe;
@@ -109,6 +109,8 @@ pub struct Configuration {
     pub relay: relay::Ways,
     /// `[web]`
     pub web: web::Options,
+    /// `[channel]`
+    pub channel: channel::Options,
     /// `[admin]`
     pub admin: monitor::Options,
     /// `[log]`
@@ -144,19 +146,22 @@ impl Configuration {
         let routes = file.fill_each(("relay", "routes"), &relay::RouteOptions::describe());
         let relay = relay::Ways { rest: file.fill("relay", &relay::Options::describe()), routes };
         let web: web::Options = file.fill("web", &web::Options::describe());
+        let channel: channel::Options = file.fill("channel", &channel::Options::describe());
         let admin: monitor::Options = file.fill("admin", &monitor::Options::describe());
         let log: Log = file.fill("log", &Log::describe());
         file.unknown_tables(&TABLES);
         let admd = check::admd(&house, &mut file);
         let brand = check::brand(&house, &web, &mut file);
+        check::old_hosts(&web, &mut file);
         check::relay((&relay, admd.as_ref()), &mut file);
         check::limits((&smtp, &web), (&relay.rest, &queue), &mut file);
+        check::channel(&channel, &mut file);
         check::log(&log, &mut file);
         check::listeners((&smtp, &web, &admin), &mut file);
         let (place, directory) = (path.to_owned(), path.parent().map(Path::to_owned).unwrap_or_default());
         match (file.finish(), admd, brand) {
             (Ok(()), Some(admd), Some(brand)) => {
-                Ok(Self { file: place, directory, house, store, smtp, policy, queue, relay, web, admin, log, admd, brand })
+                Ok(Self { file: place, directory, house, store, smtp, policy, queue, relay, web, channel, admin, log, admd, brand })
             }
             (finished, ..) => Err(finished.err().unwrap_or_default()),
         }
@@ -174,4 +179,4 @@ impl Configuration {
 }
 
 /// The tables of the file, in the order of the reference.
-const TABLES: [&str; 9] = ["house", "smtp", "relay", "web", "policy", "queue", "store", "admin", "log"];
+const TABLES: [&str; 10] = ["house", "smtp", "relay", "web", "channel", "policy", "queue", "store", "admin", "log"];

@@ -41,13 +41,14 @@ impl Configuration {
         Ok(Renewed { configuration, applied, restart })
     }
 
-    fn tables(&self) -> Result<[(&'static str, Table); 9], Vec<Mistake>> {
+    fn tables(&self) -> Result<[(&'static str, Table); 10], Vec<Mistake>> {
         let unwritten = |error: toml::ser::Error| vec![Mistake::whole(&self.file, error.to_string())];
         Ok([
             ("house", Table::try_from(&self.house).map_err(unwritten)?),
             ("smtp", Table::try_from(&self.smtp).map_err(unwritten)?),
             ("relay", Table::try_from(&self.relay).map_err(unwritten)?),
             ("web", Table::try_from(&self.web).map_err(unwritten)?),
+            ("channel", Table::try_from(&self.channel).map_err(unwritten)?),
             ("policy", Table::try_from(&self.policy).map_err(unwritten)?),
             ("queue", Table::try_from(&self.queue).map_err(unwritten)?),
             ("store", Table::try_from(&self.store).map_err(unwritten)?),

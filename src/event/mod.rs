@@ -75,6 +75,8 @@ pub enum Event<'a> {
     Opened {
         /// The parcel, abbreviated.
         parcel: &'a str,
+        /// `addressee`, or which member of a shared mailbox, as a digest.
+        reader: &'a str,
     },
     /// A download was granted.
     Downloaded {
@@ -87,6 +89,8 @@ pub enum Event<'a> {
     PasswordMailed {
         /// The parcel, abbreviated.
         parcel: &'a str,
+        /// To whom, as for [`Opened`](Self::Opened).
+        reader: &'a str,
     },
     /// Something was tidied, loaded or changed by ourselves.
     Upkeep {
@@ -122,9 +126,9 @@ pub fn emit(event: &Event<'_>) {
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),
         Event::Failed { id, status } => warn!(event = "failed", id, status),
         Event::Unreported { id, recipients, because } => error!(event = "unreported", id, recipients, because),
-        Event::Opened { parcel } => info!(event = "opened", parcel),
+        Event::Opened { parcel, reader } => info!(event = "opened", parcel, reader),
         Event::Downloaded { parcel, item } => info!(event = "downloaded", parcel, item),
-        Event::PasswordMailed { parcel } => info!(event = "password mailed", parcel),
+        Event::PasswordMailed { parcel, reader } => info!(event = "password mailed", parcel, reader),
         Event::Upkeep { what, result } => info!(event = "upkeep", what, result),
         Event::WorkerLost { because } => warn!(event = "worker lost", because),
         Event::Trouble { place, fault } => error!(event = "trouble", place, fault),
@@ -147,9 +151,9 @@ mod tests {
             Event::Deferred { id: "q2", next_hop: "hop:25", status: "4.4.1" },
             Event::Failed { id: "q3", status: "5.1.1" },
             Event::Unreported { id: "q4", recipients: 3, because: "not ours" },
-            Event::Opened { parcel: "p1" },
+            Event::Opened { parcel: "p1", reader: "addressee" },
             Event::Downloaded { parcel: "p2", item: 7 },
-            Event::PasswordMailed { parcel: "p3" },
+            Event::PasswordMailed { parcel: "p3", reader: "r1" },
             Event::Upkeep { what: "sweep", result: "two" },
             Event::WorkerLost { because: "damaged" },
             Event::Trouble { place: "queue", fault: "full" },
@@ -163,9 +167,9 @@ mod tests {
                 Event::Deferred { .. } => ("deferred", &["q2", "hop:25", "4.4.1"]),
                 Event::Failed { .. } => ("failed", &["q3", "5.1.1"]),
                 Event::Unreported { .. } => ("unreported", &["q4", "3", "not ours"]),
-                Event::Opened { .. } => ("opened", &["p1"]),
+                Event::Opened { .. } => ("opened", &["p1", "addressee"]),
                 Event::Downloaded { .. } => ("downloaded", &["p2", "7"]),
-                Event::PasswordMailed { .. } => ("password mailed", &["p3"]),
+                Event::PasswordMailed { .. } => ("password mailed", &["p3", "r1"]),
                 Event::Upkeep { .. } => ("upkeep", &["sweep", "two"]),
                 Event::WorkerLost { .. } => ("worker lost", &["damaged"]),
                 Event::Trouble { .. } => ("trouble", &["queue", "full"]),

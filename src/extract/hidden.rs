@@ -352,6 +352,7 @@ mod tests {
         packets.extend((0..40_u8).map(|place| place.wrapping_mul(151)));
         let packed = data_encoding::BASE64.encode(&packets);
         let real = format!("hello\n> -----BEGIN PGP MESSAGE-----\n> \n> {packed}\n> -----END PGP MESSAGE-----\nbye");
-        assert_eq!(hidden(&real), vec![Hidden::Sealed]);
+        let found = hidden(&real);
+        assert!(found.contains(&Hidden::Sealed) && !found.iter().any(|found| matches!(found, Hidden::Unreadable(_))), "{found:?}");
     }
 }

@@ -66,8 +66,8 @@ impl Built {
             clock: base.clock.clone(),
         };
         let channel = Arc::new(match before {
-            Some(before) => before.renewed(parts, channel::Options::default()),
-            None => Channel::new(parts, channel::Options::default()),
+            Some(before) => before.renewed(parts, configuration.channel.clone()),
+            None => Channel::new(parts, configuration.channel.clone()),
         });
         let app = web::App::new(channel.clone(), configuration.web.clone(), overrides.as_deref())?;
         let intake = Intake::new(intake::Parts {

@@ -15,6 +15,7 @@ use super::watch::{EVERY, Watched};
 use super::{Failed, Gateway, control};
 use crate::event::{self, Event};
 use crate::monitor;
+use crate::net::descriptors::{self, Shares};
 use crate::net::listen::{self, Inherited};
 use crate::net::tls;
 use crate::smtp::server::{Server, Setup, Start};
@@ -70,8 +71,11 @@ impl Ready {
 }
 
 impl Gateway {
-    /// Opens every port before anything is served: a gateway runs whole or not at all.
+    /// Opens every port before anything is served: a gateway runs whole or not at all. Shares of the
+    /// descriptors are taken from what the system allows, not from what a shell gave us.
     pub fn bind(self) -> Result<Ready, Failed> {
+        descriptors::raise();
+        report(Shares::now());
         let sockets = self.sockets()?;
         Ok(Ready { gateway: self, sockets })
     }
@@ -217,6 +221,13 @@ async fn watchdog() {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         tokio::time::sleep(limit / 2).await;
     }
+}
+
+/// Few descriptors are few connections: said once, before anybody wonders.
+fn report(shares: Shares) {
+    let Shares { limit, sessions, visitors, .. } = shares;
+    let result = format!("{limit}: at most {sessions} SMTP sessions and {visitors} connections of browsers");
+    event::emit(&Event::Upkeep { what: "descriptors", result: &result });
 }
 
 /// The sockets that systemd opened under this name, or those of the configuration.

@@ -6,7 +6,8 @@
 use std::fmt;
 
 /// A domain name in its canonical form: A-labels, lower case, without a trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Domain(String);
 
 impl Domain {
@@ -29,6 +30,20 @@ impl Domain {
     /// The canonical text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Domain {
+    type Error = BadMailbox;
+
+    fn try_from(text: String) -> Result<Self, BadMailbox> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Domain> for String {
+    fn from(domain: Domain) -> Self {
+        domain.0
     }
 }
 

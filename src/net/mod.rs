@@ -1,8 +1,10 @@
 //! Listeners, TLS, limits: what lies between the sockets and the protocols.
 //!
 //! `listen` takes sockets from the system or from systemd, `tls` holds the certificates and the one
-//! crypto provider, `peers` counts who is connected. Nothing here knows what is spoken.
+//! crypto provider, `peers` counts who is connected, `descriptors` says how many may be. Nothing here
+//! knows what is spoken.
 
+pub mod descriptors;
 pub mod listen;
 pub mod peers;
 pub mod tls;

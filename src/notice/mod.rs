@@ -22,7 +22,7 @@ use crate::mail::{Admd, Mailbox};
 use crate::mistake::Mistake;
 use crate::policy::{Shown, Verdict};
 use crate::secret::Secret;
-use crate::vault::{Kind, Link, NewParcel};
+use crate::vault::{Factor, Kind, Link, NewParcel, Words};
 use crate::words::{Brand, Language, moment, say, size};
 
 /// Writes notices.
@@ -42,14 +42,19 @@ pub struct Head {
 }
 
 impl Head {
-    /// What the verdict lets be seen: where something was found in the header its author goes by the
+    /// What policy lets be seen: where something was found in the header its author goes by the
     /// address alone, for the display name is a text like any other.
     pub fn of(parcel: &NewParcel<'_>, verdict: &Verdict) -> Self {
-        let name = parcel.sender_name.clone().filter(|_| verdict.header == Shown::Kept);
+        let kind = match (parcel.kind, parcel.access.factor) {
+            // Its page asks for an address.
+            (Kind::PublicFiles, Factor::Password) => Kind::SecureFiles,
+            (kind, _) => kind,
+        };
+        let name = parcel.sender_name.as_ref().and_then(Words::shown);
         Self {
-            kind: parcel.kind,
-            sender: name.unwrap_or_else(|| parcel.sender.to_string()),
-            subject: (verdict.subject == Shown::Kept).then(|| parcel.subject.clone()),
+            kind,
+            sender: name.map_or_else(|| parcel.sender.to_string(), str::to_owned),
+            subject: parcel.subject.shown().map(str::to_owned),
             file_names: verdict.file_names,
         }
     }
@@ -83,7 +88,7 @@ impl Notices {
         is_link_base(&brand.base_url)?;
         let notices = Self { templates: Templates::load(overrides)?, brand, admd };
         let file = context! { name => "a", number => 1, size => notices.in_each(|language| size(language, 1)) };
-        let sample = context! { subject => "a", files => vec![file], ..notices.frame(notices.brand.language, "a", (PROBE, PROBE_TIME)) };
+        let sample = context! { genuine => "mail-genuine", subject => "a", files => vec![file], ..notices.frame(notices.brand.language, "a", (PROBE, PROBE_TIME)) };
         notices.templates.prove(&context! { password => PROBE, title => "a", ..sample }, PROBE)?;
         Ok(notices)
     }
@@ -150,7 +155,12 @@ impl Notices {
         let secret = about.link.secret.encode();
         let link = Secret::new(format!("{}/m/{}", self.brand.base_url, secret.expose()));
         let files: Vec<Value> = about.files.iter().zip(1..).map(|(&(name, octets), number)| self.file(name, octets, number)).collect();
+        let genuine = match about.kind {
+            Kind::PublicFiles => "mail-genuine-public",
+            Kind::SecureFiles | Kind::SecureMessage => "mail-genuine",
+        };
         let values = context! {
+            genuine,
             title => say(language, key, &[("sender", &inert(about.sender))]),
             subject => about.subject.map(inert).filter(|subject| !subject.is_empty()),
             files => files,

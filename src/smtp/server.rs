@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::event::meter::Connected;
 use crate::event::{Event, emit};
 use crate::mail::{Admd, Envelope};
+use crate::net::descriptors::Shares;
 use crate::net::peers::{Peers, Seat, Surplus};
 
 /// Takes SMTP connections for one intake.
@@ -118,7 +119,7 @@ impl<I: Intake> Server<I> {
     pub fn new(intake: Arc<I>, setup: Setup) -> Arc<Self> {
         let Setup { admd, options, clock, users, tls, spool } = setup;
         let offer = |is_there| if is_there { Offer::Yes } else { Offer::No };
-        let peers = Peers::new(options.connections_per_address, options.connections.min(descriptors_for_sessions()));
+        let peers = Peers::new(options.connections_per_address, options.connections.min(Shares::now().sessions));
         let house = House { admd, options, tls: offer(tls.is_some()), auth: offer(users.is_some() && tls.is_some()) };
         let (tls, reception) = (tls.map(TlsAcceptor::from), Reception::new(spool));
         Arc::new(Self { intake, house: Arc::new(house), reception, clock, users, tls, peers, doors: watch::Sender::default() })
@@ -419,12 +420,6 @@ fn announce(listener: &TcpListener, start: Start) {
     if let Ok(address) = listener.local_addr() {
         emit(&Event::Listening { service, address });
     }
-}
-
-/// How many sessions the descriptors are enough for: each may have a socket and a file, and queue and web need theirs.
-fn descriptors_for_sessions() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit / 5 * 2).unwrap_or(usize::MAX).max(1)
 }
 
 /// While a command is awaited: a connection that is idle keeps no more than this.

@@ -13,8 +13,8 @@ use bytes::{Buf, Bytes};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::mail::{Envelope, Header, Mailbox, Message, Part, decode, formal, sealed};
-use crate::policy::Wish;
-use crate::vault::{Access, Kind, NewItem, NewParcel, Role};
+use crate::policy::{Shown, Wish};
+use crate::vault::{Access, Kind, NewItem, NewParcel, Role, Words};
 
 use super::anatomy::{Anatomy, Nature, Road, is_calendar};
 use super::{Variant, header};
@@ -34,9 +34,9 @@ pub(super) fn parcel<'a>(anatomy: &Anatomy<'a>, variant: &Variant, envelope: &En
     Some(NewParcel {
         kind,
         sender,
-        sender_name,
+        sender_name: sender_name.map(|name| words(name, variant.verdict.header)),
         message_id: message.header().first("Message-ID").map(|field| field.text()).unwrap_or_default(),
-        subject: subject(message.header()),
+        subject: words(subject(message.header()), variant.verdict.subject),
         date: message.header().first("Date").and_then(|field| formal::timestamp(&field.text())),
         visible: visible(message.header()),
         access: Access {
@@ -47,6 +47,13 @@ pub(super) fn parcel<'a>(anatomy: &Anatomy<'a>, variant: &Variant, envelope: &En
         items,
         recipients: variant.recipients.iter().map(|recipient| recipient.forward_path.clone()).collect(),
     })
+}
+
+fn words(text: String, shown: Shown) -> Words {
+    match shown {
+        Shown::Kept => Words::Shown(text),
+        Shown::Replaced => Words::Hidden(text),
+    }
 }
 
 /// Whether somebody can be named as the author.

@@ -32,7 +32,7 @@ mod wrap;
 
 use clock::HighWater;
 pub use opening::{Shelf, Spending};
-pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State};
+pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State, Words};
 use record::{Stage, StoredLink, StoredParcel, StoredRecipient, StoredState, Tombstone, Way};
 pub use restoring::{Blocked, CaughtUp};
 
@@ -53,11 +53,11 @@ pub struct NewParcel<'a> {
     /// The author, for the pages and for questions back.
     pub sender: Mailbox,
     /// Display name of the author, decoded.
-    pub sender_name: Option<String>,
+    pub sender_name: Option<Words>,
     /// The message's own Message-ID.
     pub message_id: String,
     /// The subject as the pages show it.
-    pub subject: String,
+    pub subject: Words,
     /// Date field of the message.
     pub date: Option<Timestamp>,
     /// To and Cc as the pages show them; never Bcc.

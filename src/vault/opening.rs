@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::parcel::{Item, ItemId, ParcelId, RecipientId, Role};
-use super::record::{self, Lies, StoredItem, StoredLink, StoredState};
+use super::record::{self, Lies, StoredItem, StoredLink, StoredManifest, StoredState};
 use super::wrap::{self, Opener};
-use super::{Denied, Grant, Opened, Vault, opens, sealing};
+use super::{Admitted, Denied, Grant, Opened, Vault, opens, sealing};
 use crate::crypto::LinkSecret;
 use crate::crypto::aead::Key;
 use crate::crypto::stream::{ReadAt, Segment, SegmentId, Window};
@@ -33,7 +33,7 @@ impl Vault {
     pub fn items(&self, grant: &Grant) -> Result<Vec<Item>, Denied> {
         let (state, _) = self.opening(grant.parcel, self.time.latest(&self.records)?)?;
         let mut items = Vec::new();
-        for (id, item) in (0..).map(ItemId).zip(self.manifest(grant)?) {
+        for (id, item) in (0..).map(ItemId).zip(self.manifest(grant)?.items) {
             let left = match (&item.role, state.downloads) {
                 (Role::File | Role::Raw, Some(limit)) => {
                     Some(limit.saturating_sub(self.spent(&record::counter_key(grant.parcel, grant.recipient, id))?.0))
@@ -45,11 +45,20 @@ impl Vault {
         Ok(items)
     }
 
+    /// What is known of a parcel to who may read it: with the words that policy hides from the metadata.
+    pub fn revealed(&self, grant: &Grant, mut admitted: Admitted) -> Result<Admitted, Denied> {
+        let manifest = self.manifest(grant)?;
+        let contents = &mut admitted.contents;
+        contents.subject = manifest.subject.unwrap_or(std::mem::take(&mut contents.subject));
+        contents.sender_name = manifest.sender_name.or(contents.sender_name.take());
+        Ok(admitted)
+    }
+
     /// A parcel's items, to be read one after the other.
     pub fn shelf(&self, grant: &Grant, now: Timestamp) -> Result<Shelf, Denied> {
         self.opening(grant.parcel, now)?;
         let watch = Watch { records: self.records.clone(), parcel: grant.parcel, began: (now, Instant::now()) };
-        Ok(Shelf { watch, dek: grant.dek.clone(), items: self.manifest(grant)?, content: self.content(grant.parcel)? })
+        Ok(Shelf { watch, dek: grant.dek.clone(), items: self.manifest(grant)?.items, content: self.content(grant.parcel)? })
     }
 
     /// Spends one download of each of these items for this recipient, against their limit; items that
@@ -96,7 +105,7 @@ impl Vault {
         Ok(record::read(&self.records, counter)?.map_or((0, None), |(spent, version)| (spent, Some(version))))
     }
 
-    fn manifest(&self, grant: &Grant) -> Result<Vec<StoredItem>, Denied> {
+    fn manifest(&self, grant: &Grant) -> Result<StoredManifest, Denied> {
         let record = self.records.get(&record::manifest_key(grant.parcel))?.ok_or(Denied::Unknown)?;
         sealing::open_manifest(grant.parcel, &grant.dek, &record.value)
             .ok_or_else(|| Denied::Fault(Fault("a manifest does not open".to_owned())))

@@ -9,7 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::Options;
 use crate::channel::{Client, Token};
@@ -18,7 +18,9 @@ use crate::words::Language;
 /// Where we are, as the configuration says.
 #[derive(Debug)]
 pub struct Site {
-    origin: String,
+    /// Our origin, then those that we had before.
+    origins: Vec<String>,
+    base_url: String,
     cookie: &'static str,
     attributes: &'static str,
     secure: bool,
@@ -49,16 +51,18 @@ pub struct Speech {
 }
 
 impl Site {
-    /// From the base URL. Over plain HTTP (a demonstration on loopback) browsers refuse the
-    /// `__Host-` prefix and Secure, so there the cookie goes without.
-    pub fn new(base_url: &str) -> Self {
-        let origin = base_url.trim_end_matches('/').to_ascii_lowercase();
-        let secure = origin.starts_with("https://");
+    /// From the base URL and the hosts that it had before. Over plain HTTP (a demonstration on loopback)
+    /// browsers refuse the `__Host-` prefix and Secure, so there the cookie goes without.
+    pub fn new(base_url: &str, old_hosts: &[String]) -> Self {
+        let origin = |url: &str| url.trim_end_matches('/').trim_end_matches(":443").to_ascii_lowercase();
+        let origins = std::iter::once(base_url).chain(old_hosts.iter().map(String::as_str)).map(origin).collect();
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        let secure = base_url.starts_with("https://");
         let (cookie, attributes) = match secure {
             true => ("__Host-waxseal", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
             false => ("waxseal", "; Path=/; HttpOnly; SameSite=Lax"),
         };
-        Self { origin, cookie, attributes, secure }
+        Self { origins, base_url, cookie, attributes, secure }
     }
 
     /// Whether browsers reach us by TLS.
@@ -70,7 +74,7 @@ impl Site {
     pub fn source(&self, headers: &HeaderMap) -> Source {
         let (origin, fetched, referer) = (only(headers, "origin"), only(headers, "sec-fetch-site"), only(headers, "referer"));
         let is_ours = match (origin, fetched, referer) {
-            (Said::Once(origin), ..) if origin != "null" => origin.eq_ignore_ascii_case(&self.origin),
+            (Said::Once(origin), ..) if origin != "null" => self.origins.iter().any(|ours| origin.eq_ignore_ascii_case(ours)),
             (Said::Once(_) | Said::Nothing, Said::Once(fetched), _) => fetched == "same-origin",
             (Said::Nothing, Said::Nothing, Said::Once(referer)) => self.holds(referer),
             (Said::Nothing, Said::Nothing, Said::Nothing) => return Source::Unsaid,
@@ -81,9 +85,21 @@ impl Site {
 
     /// Whether an address is one of ours.
     fn holds(&self, url: &str) -> bool {
-        let Some((origin, path)) = url.split_at_checked(self.origin.len()) else { return false };
-        // Without the slash, `https://secure.example.org.evil.example` and `https://secure.example.org@evil.example` would begin like us.
-        origin.eq_ignore_ascii_case(&self.origin) && (path.is_empty() || path.starts_with('/'))
+        self.origins.iter().any(|ours| {
+            let Some((origin, path)) = url.split_at_checked(ours.len()) else { return false };
+            // Without the slash, `https://secure.example.org.evil.example` and `https://secure.example.org@evil.example` would begin like us.
+            origin.eq_ignore_ascii_case(ours) && (path.is_empty() || path.starts_with('/'))
+        })
+    }
+
+    /// Where a page is now that was asked for at an old host. What a request claims chooses among
+    /// configured hosts only, and no claim stands in the answer.
+    pub fn moved(&self, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+        let host = uri.authority().map(|authority| authority.as_str()).or_else(|| text(headers, "host"))?;
+        let host = host.trim_end_matches(":443");
+        let is_host_of = |origin: &String| origin.split_once("://").is_some_and(|(_, ours)| ours.eq_ignore_ascii_case(host));
+        let is_old = !self.origins.first().is_some_and(is_host_of) && self.origins.iter().skip(1).any(is_host_of);
+        is_old.then(|| format!("{}{}", self.base_url, uri.path_and_query().map_or("/", |path| path.as_str())))
     }
 
     /// The visit's token in a request.
@@ -115,7 +131,7 @@ impl Site {
 
 impl Speech {
     /// By the page's own switch, else by the browser, else the organisation's.
-    pub fn of(uri: &axum::http::Uri, headers: &HeaderMap, default: Language) -> Self {
+    pub fn of(uri: &Uri, headers: &HeaderMap, default: Language) -> Self {
         let chosen = uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("lang="));
         match chosen.and_then(Language::parse) {
             Some(Language::English) => Self { language: Language::English, suffix: "?lang=en" },
@@ -125,18 +141,23 @@ impl Speech {
     }
 }
 
-/// Who the client is: the peer, or what a proxy of ours says. Read from the right, since only what
-/// our own proxies added can be believed.
+/// Who the client is.
 pub fn client(parts: &Parts, options: &Options) -> Client {
+    Client::from(address(parts, options))
+}
+
+/// Where the client is: the peer, or what a proxy of ours says. Read from the right, since only what
+/// our own proxies added can be believed.
+pub fn address(parts: &Parts, options: &Options) -> IpAddr {
     let unspecified = IpAddr::from([0, 0, 0, 0]);
     let peer = parts.extensions.get::<Peer>().map_or(unspecified, |peer| peer.0.ip().to_canonical());
     let is_proxy = |address: &IpAddr| options.proxies.iter().any(|network| network.contains(address));
     if !is_proxy(&peer) {
-        return Client::from(peer);
+        return peer;
     }
     let fields: Vec<&str> = parts.headers.get_all("x-forwarded-for").iter().filter_map(|field| field.to_str().ok()).collect();
     let forwarded = fields.iter().rev().flat_map(|field| field.rsplit(',')).map_while(|text| text.trim().parse::<IpAddr>().ok());
-    Client::from(forwarded.map(|address| address.to_canonical()).find(|address| !is_proxy(address)).unwrap_or(peer))
+    forwarded.map(|address| address.to_canonical()).find(|address| !is_proxy(address)).unwrap_or(peer)
 }
 
 /// What a field says that may be there once.
@@ -173,9 +194,14 @@ mod tests {
         use Source::{Foreign, Ours, Unsaid};
         const US: &str = "https://secure.example.org";
         const PAGE: &str = "https://secure.example.org/m/abc?lang=sv";
-        let site = Site::new(US);
+        let site = Site::new(US, &["https://Old.example.org/".to_owned(), "https://older.example.org:443".to_owned()]);
         for (fields, source) in [
             (vec![("origin", US)], Ours),
+            (vec![("origin", "https://old.example.org")], Ours),
+            (vec![("origin", "https://older.example.org")], Ours),
+            (vec![("origin", "http://old.example.org")], Foreign),
+            (vec![("origin", "https://old.example.org.evil.example")], Foreign),
+            (vec![("referer", "https://old.example.org/m/abc")], Ours),
             (vec![("origin", "https://evil.example")], Foreign),
             (vec![("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")], Foreign),
             (vec![("origin", "http://secure.example.org")], Foreign),
@@ -223,8 +249,31 @@ mod tests {
     }
 
     #[test]
+    fn an_old_host_leads_to_the_new_one_and_no_other_host_does() {
+        let site =
+            Site::new("https://secure.example.org", &["https://old.example.org".to_owned(), "https://other.example.org:8443".to_owned()]);
+        const NEW: Option<&str> = Some("https://secure.example.org/m/abc?lang=sv");
+        for (target, host, expect) in [
+            ("/m/abc?lang=sv", Some("old.example.org"), NEW),
+            ("/m/abc?lang=sv", Some("OLD.example.org:443"), NEW),
+            ("/m/abc?lang=sv", Some("other.example.org:8443"), NEW),
+            ("/m/abc?lang=sv", Some("other.example.org"), None),
+            // HTTP/2 and absolute targets say it in the target, which counts more.
+            ("https://old.example.org/m/abc?lang=sv", None, NEW),
+            ("https://old.example.org/m/abc?lang=sv", Some("secure.example.org"), NEW),
+            ("https://secure.example.org/m/abc", Some("old.example.org"), None),
+            ("/m/abc", Some("secure.example.org"), None),
+            ("/m/abc", Some("evil.example"), None),
+            ("/m/abc", None, None),
+        ] {
+            let fields: Vec<(&'static str, &str)> = host.map(|host| ("host", host)).into_iter().collect();
+            assert_eq!(site.moved(&target.parse().unwrap(), &headers(&fields)).as_deref(), expect, "{target} at {host:?}");
+        }
+    }
+
+    #[test]
     fn a_planted_second_cookie_ends_the_visit() {
-        let site = Site::new("https://secure.example.org");
+        let site = Site::new("https://secure.example.org", &[]);
         let token = "A".repeat(43);
         let one = format!("other=1; __Host-waxseal={token}");
         assert!(site.token(&headers(&[("cookie", &one)])).is_some());

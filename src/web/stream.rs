@@ -6,15 +6,17 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 
-/// A body of exactly so many octets. An error in the middle ends the connection: never a short success.
-pub fn body(content: Box<dyn Read + Send>, length: u64) -> Body {
-    Body::from_stream(stream::try_unfold((content, length, FIRST), |(content, left, most)| async move {
+use crate::net::peers::Seat;
+
+/// A body of exactly so many octets, in its place until the end. An error in the middle ends the connection: never a short success.
+pub fn body(content: Box<dyn Read + Send>, length: u64, seat: Seat) -> Body {
+    Body::from_stream(stream::try_unfold((content, length, FIRST, seat), |(content, left, most, seat)| async move {
         if left == 0 {
             return Ok(None);
         }
         let (piece, content) = tokio::task::spawn_blocking(move || read(content, left.min(most))).await.map_err(io::Error::other)??;
         let left = left - piece.len() as u64;
-        Ok::<_, io::Error>(Some((piece, (content, left, PIECE))))
+        Ok::<_, io::Error>(Some((piece, (content, left, PIECE, seat))))
     }))
 }
 

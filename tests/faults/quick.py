@@ -568,10 +568,76 @@ def restart(place, count=2_000):
     sink.close()
 
 
+def descriptors(place):
+    """D20: whoever holds connections has none of the descriptors that queue, operator and stores need."""
+    hop = free_port()
+    gateway = place.gateway(hop).start("prlimit", "--nofile=64:256")
+    limits = pathlib.Path(f"/proc/{gateway.process.pid}/limits").read_text()
+    claim("D20 as many descriptors as the system allows", re.search(r"Max open files\s+256\s+256", limits) is not None)
+    with connected(gateway) as early:
+        claim("D20 a message waits for its next hop", give(early, 200_000).startswith("250") and listed(gateway) == 1)
+        sink = Sink(hop)
+        browsers, sessions = hold(gateway.web, 320), hold(gateway.smtp, 1_000)
+        time.sleep(1)
+        surplus = sum(told(session).startswith(b"421") for session in sessions)
+        closed = sum(gone(browser) for browser in browsers)
+        open_now = len(os.listdir(f"/proc/{gateway.process.pid}/fd"))
+        claim("D20 320 idle browsers and 1,000 sessions at 256 descriptors: the surplus is sent away", surplus > 900 and closed > 250 and open_now < 200,
+              f"{surplus} sessions heard 421, {closed} browsers closed, {open_now} descriptors open")
+        claim("D20 the operator is served", listed(gateway) == 1)
+        gateway.retry()
+        sink.wait_for(lambda messages: len(messages) >= 1, 20)
+        claim("D20 the queue delivers", True)
+        reply = give(early, 200_000)
+        claim("D20 who was there first is served", reply.startswith("250"), reply)
+        began = time.monotonic()
+        while browsers and time.monotonic() - began < 25:
+            browsers = [browser for browser in browsers if not gone(browser)]
+            time.sleep(0.5)
+        claim("D20 a browser that asks for nothing loses its place", not browsers, f"{len(browsers)} left after {time.monotonic() - began:.0f} s")
+    for session in sessions:
+        session.close()
+    began = time.monotonic()
+    while time.monotonic() - began < 10:
+        with contextlib.suppress(smtplib.SMTPException, OSError), connected(gateway) as client:
+            if (reply := give(client, 2_000)).startswith("250"):
+                break
+        time.sleep(0.2)
+    claim("D20 and afterwards everybody", reply.startswith("250"), f"after {time.monotonic() - began:.1f} s")
+    sink.close()
+
+
+def hold(port, count):
+    """Connections from many addresses that say nothing."""
+    held = []
+    for number in range(count):
+        held.append(socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(f"127.0.2.{1 + number // 50}", 0)))
+    return held
+
+
+def told(connection):
+    """What a connection was greeted with."""
+    with contextlib.suppress(OSError):
+        connection.settimeout(0.01)
+        return connection.recv(1_000, socket.MSG_PEEK)
+    return b""
+
+
+def gone(connection):
+    """Whether the other side closed it."""
+    connection.settimeout(0.001)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
 CLAIMS = {
     "order": order, "sync": sync_fails, "disk": disk_full, "fates": fates, "bounce": bounce_of_a_bounce,
-    "term": terminated, "greedy": greedy, "blind": blind, "programs": no_programs, "loops": loops, "keys": keys, "rotations": rotations,
-    "restart": restart,
+    "term": terminated, "greedy": greedy, "blind": blind, "programs": no_programs, "descriptors": descriptors, "loops": loops,
+    "keys": keys, "rotations": rotations, "restart": restart,
 }  # fmt: skip
 
 

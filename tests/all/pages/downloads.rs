@@ -11,7 +11,7 @@ use super::house::{ANN, House, Thing, bytes};
 
 fn files(downloads: Option<u32>, items: Vec<(&'static str, Vec<u8>)>) -> Thing {
     let items = items.into_iter().map(|(name, content)| (Role::File, name, "application/pdf", content)).collect();
-    Thing { kind: Kind::SecureFiles, factor: Factor::None, downloads, items }
+    Thing { kind: Kind::SecureFiles, factor: Factor::None, downloads, items, ..Thing::message() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

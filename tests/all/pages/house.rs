@@ -20,7 +20,7 @@ use waxseal::store::records::Record;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
 use waxseal::store::{Blobs, Check, Conflict, Fault, Records, SealedRecords, Slots, Write};
-use waxseal::vault::{Access, Factor, Kind, NewItem, NewParcel, ParcelId, Role, State, Vault};
+use waxseal::vault::{Access, Factor, Kind, NewItem, NewParcel, ParcelId, Role, State, Vault, Words};
 use waxseal::web::{self, App};
 use waxseal::words::{Brand, Language};
 
@@ -45,6 +45,7 @@ pub struct Thing {
     pub kind: Kind,
     pub factor: Factor,
     pub downloads: Option<u32>,
+    pub subject: Words,
     pub items: Vec<(Role, &'static str, &'static str, Vec<u8>)>,
 }
 
@@ -54,6 +55,7 @@ impl Thing {
             kind: Kind::SecureMessage,
             factor: Factor::Password,
             downloads: Some(5),
+            subject: Words::Shown("Your test results and the next appointment".into()),
             items: vec![
                 (Role::Html, "", "text/html", HTML.as_bytes().to_vec()),
                 (Role::Inline { content_id: "logo@clinic".into() }, "logo.png", "image/png", PNG.to_vec()),
@@ -66,7 +68,7 @@ impl Thing {
 
     pub fn public() -> Self {
         let items = vec![(Role::File, "programme.pdf", "application/pdf", bytes(4000))];
-        Self { kind: Kind::PublicFiles, factor: Factor::None, downloads: Some(1), items }
+        Self { kind: Kind::PublicFiles, factor: Factor::None, downloads: Some(1), items, ..Self::message() }
     }
 }
 
@@ -76,6 +78,10 @@ impl House {
     }
 
     pub fn at(base: &str) -> Self {
+        Self::with(base, web::Options::default(), channel::Options::default())
+    }
+
+    pub fn with(base: &str, web: web::Options, channel: channel::Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let commits = Arc::new(AtomicUsize::new(0));
         let engine = RedbRecords::open(&folder.path().join("records.redb")).unwrap();
@@ -117,8 +123,8 @@ impl House {
                 move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()
             }),
         };
-        let channel = Arc::new(Channel::new(parts, channel::Options::default()));
-        let app = App::new(channel.clone(), web::Options::default(), None).unwrap();
+        let channel = Arc::new(Channel::new(parts, channel));
+        let app = App::new(channel.clone(), web, None).unwrap();
         Self { vault, queue, records, channel, app, woken, commits, clock, folder }
     }
 
@@ -147,9 +153,9 @@ impl House {
         let parcel = NewParcel {
             kind: thing.kind,
             sender: mailbox("eva.berg@clinic.example"),
-            sender_name: Some("Eva Berg".into()),
+            sender_name: Some(Words::Shown("Eva Berg".into())),
             message_id: "<1@clinic.example>".into(),
-            subject: "Your test results and the next appointment".into(),
+            subject: thing.subject.clone(),
             date: Some(self.now()),
             visible: recipients.iter().map(|text| mailbox(text)).collect(),
             access: Access { factor: thing.factor, expires, downloads: thing.downloads },

@@ -2,5 +2,8 @@
 
 mod downloads;
 mod house;
+mod looks;
+mod moves;
+mod readers;
 mod refusals;
 mod ways;

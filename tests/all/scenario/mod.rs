@@ -9,6 +9,7 @@ mod doubts;
 mod expiry;
 mod explained;
 mod foreign;
+mod hidden;
 mod loops;
 mod mixed;
 mod monitor;

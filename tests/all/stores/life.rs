@@ -13,7 +13,7 @@ use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
 use waxseal::store::{Blobs, Conflict, SealedRecords, Write};
-use waxseal::vault::{Access, Denied, Factor, Grant, ItemId, Kind, NewItem, NewParcel, Role, Sealed, State, Vault};
+use waxseal::vault::{Access, Denied, Factor, Grant, ItemId, Kind, NewItem, NewParcel, Role, Sealed, State, Vault, Words};
 
 /// A vault on a disk of its own.
 pub struct House {
@@ -52,9 +52,9 @@ pub fn parcel<'a>(body: &'a [u8], file: &'a [u8], downloads: Option<u32>) -> New
     NewParcel {
         kind: Kind::SecureMessage,
         sender: Mailbox::parse("bo@canary-sender.example").unwrap(),
-        sender_name: Some("canary-name".to_owned()),
+        sender_name: Some(Words::Shown("canary-name".to_owned())),
         message_id: "<canary-id@canary-sender.example>".to_owned(),
-        subject: "canary-subject".to_owned(),
+        subject: Words::Shown("canary-subject".to_owned()),
         date: Some(start()),
         visible: vec![ann()],
         access: Access { factor: Factor::Password, expires: hours(14 * 24), downloads },
