@@ -55,7 +55,7 @@ message-reader = You are
 message-date = Date
 message-subject-none = (no subject)
 message-body = Message
-message-cut = The message is longer than this page shows.
+message-cut = The message is longer than this page shows. Save it to read all of it.
 message-blocked = { $count ->
     [one] One picture from elsewhere is not shown, so that nobody can see when you read this.
    *[other] { $count } pictures from elsewhere are not shown, so that nobody can see when you read this.
@@ -69,6 +69,7 @@ message-download-name = Download { $name }
 message-all = Download all as ZIP
 message-print = Print
 message-save = Save as .eml
+message-save-hint = Saving the message counts as a download of each file in it.
 message-leave = Close
 message-left = { $left ->
     [0] No downloads left

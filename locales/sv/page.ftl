@@ -55,7 +55,7 @@ message-reader = Du är
 message-date = Datum
 message-subject-none = (inget ämne)
 message-body = Meddelande
-message-cut = Meddelandet är längre än den här sidan visar.
+message-cut = Meddelandet är längre än den här sidan visar. Spara det för att läsa allt.
 message-blocked = { $count ->
     [one] En bild från annat håll visas inte, så att ingen kan se när du läser.
    *[other] { $count } bilder från annat håll visas inte, så att ingen kan se när du läser.
@@ -69,6 +69,7 @@ message-download-name = Hämta { $name }
 message-all = Hämta alla som ZIP
 message-print = Skriv ut
 message-save = Spara som .eml
+message-save-hint = Att spara meddelandet räknas som en hämtning av varje fil i det.
 message-leave = Stäng
 message-left = { $left ->
     [0] Inga hämtningar kvar

@@ -9,8 +9,10 @@
 
 mod addressee;
 pub mod download;
+mod eml;
 mod letter;
 mod limit;
+mod meter;
 pub mod name;
 mod password;
 pub mod sanitise;

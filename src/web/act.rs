@@ -137,6 +137,11 @@ pub async fn download_all(State(app): State<App>, request: Request) -> Answer {
     take(app, request, |channel, visit, _| channel.take_all(visit)).await
 }
 
+/// `POST /message/save`: the message as a file.
+pub async fn save(State(app): State<App>, request: Request) -> Answer {
+    take(app, request, |channel, visit, _| channel.save(visit)).await
+}
+
 /// `GET /d/<download>`: the octets of what was spent.
 pub async fn fetch(State(app): State<App>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();

@@ -11,7 +11,7 @@ use super::pulse::Pulse;
 use super::{App, act};
 
 /// Methods and templates of all routes: what a stranger can ask for, and nothing else. HEAD goes where GET goes.
-pub const ROUTES: [(&str, &str); 21] = [
+pub const ROUTES: [(&str, &str); 23] = [
     ("GET", "/"),
     ("GET", "/help"),
     ("GET", "/healthz"),
@@ -30,6 +30,8 @@ pub const ROUTES: [(&str, &str); 21] = [
     ("POST", "/message/download"),
     ("GET", "/message/all"),
     ("POST", "/message/all"),
+    ("GET", "/message/save"),
+    ("POST", "/message/save"),
     ("GET", "/d/{download}"),
     ("GET", "/leave"),
     ("POST", "/leave"),
@@ -54,6 +56,7 @@ pub fn router(app: App) -> Router {
         .route("/message/print", get(act::print))
         .route("/message/download", get(act::back).post(act::download))
         .route("/message/all", get(act::back).post(act::download_all))
+        .route("/message/save", get(act::back).post(act::save))
         .route("/d/{download}", get(act::fetch))
         .route("/leave", get(act::back).post(act::leave))
         .fallback(act::missing)

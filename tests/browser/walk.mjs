@@ -48,7 +48,7 @@ async function message() {
   await look(page, "2-wrong-address");
   await enter(page, { link, address, mailboxes, looks: (name) => look(page, name), isWrongFirst: true });
   await look(page, "5-message");
-  await hundred(page, [link, "/message", "/message/body", "/message/print", "/password", "/message/download", "/message/all", "/leave", "/help", "/"]);
+  await hundred(page, [link, "/message", "/message/body", "/message/print", "/password", "/message/download", "/message/all", "/message/save", "/leave", "/help", "/"]);
   const file = await save(page, () => page.click(".files button >> nth=0"));
   expect(sum(file) === sum("person,value,unit\n850709-9805,141,g/l\n850709-9805,4.9,mmol/l\n"), "the file is not the one that was sent");
   await page.click(".files summary >> nth=0");
@@ -92,7 +92,7 @@ async function open() {
   await page.waitForURL("**/message*");
   await look(page, "14-public-files");
   expect((await standing(page)).includes("3 downloads left"), "nothing is limited that a look could spend");
-  await hundred(page, [link, "/message", "/message/body", "/message/print", "/message/download", "/message/all", "/password", "/password/send", "/leave"]);
+  await hundred(page, [link, "/message", "/message/body", "/message/print", "/message/download", "/message/all", "/message/save", "/password", "/password/send", "/leave"]);
   expect(sum(await save(page, () => page.click(".files button >> nth=0"))) === sum(content), "the public file is another");
   const archive = await save(page, () => page.click("form[action^='/message/all'] button"));
   expect(archive.readUInt32LE(0) === 0x04034b50 && archive.includes("parking.txt") && archive.length > 2 * content.length, "the archive is none");

@@ -296,30 +296,138 @@ async fn a_file_that_is_used_up_is_left_out_of_the_archive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_archive_pays_for_its_files_once_and_a_file_for_one_archive() {
+async fn a_spent_download_is_three_times_the_file_alone_and_in_archives_together() {
     let house = House::new();
     let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000)), ("b.pdf", bytes(1000))]));
     let browser = house.browser();
     browser.knock(&link, ANN).await;
     let token = browser.get("/message").await.token();
-    let single = async || browser.post("/message/download", &[("token", &token), ("item", "0")]).await;
-    let all = async || browser.post("/message/all", &[("token", &token)]).await;
-    let one = single().await.header("location").to_owned();
+    let press = async |path: &str, item: &str| match item {
+        "" => browser.post(path, &[("token", &token)]).await,
+        item => browser.post(path, &[("token", &token), ("item", item)]).await,
+    };
+    let one = press("/message/download", "0").await.header("location").to_owned();
     assert_eq!(browser.get(&one).await.body.len(), 1000);
-    // The first file is in the archive without being spent again.
-    let archive = all().await.header("location").to_owned();
-    for _ in 0..3 {
+    // The first file is in the archive without being spent again, as often as it has something left.
+    let archive = press("/message/all", "").await.header("location").to_owned();
+    assert_eq!(press("/message/all", "").await.header("location"), archive);
+    assert_eq!(press("/message/download", "0").await.header("location"), one);
+    for _ in 0..2 {
         assert_eq!(browser.get(&archive).await.status, StatusCode::OK);
     }
-    assert_eq!(browser.get(&archive).await.status, StatusCode::GONE);
-    assert_eq!(all().await.status, StatusCode::GONE, "a used-up archive pays for no other one, nor does what it paid for");
-    assert_eq!(single().await.header("location"), one);
-    let other = async || browser.post("/message/download", &[("token", &token), ("item", "1")]).await;
-    let two = other().await.header("location").to_owned();
-    for _ in 0..3 {
-        assert_eq!(browser.get(&two).await.body.len(), 1000);
+    for used_up in [&archive, &one] {
+        assert_eq!(browser.get(used_up).await.status, StatusCode::GONE);
     }
-    assert_eq!(other().await.status, StatusCode::GONE);
+    assert_eq!(press("/message/download", "0").await.status, StatusCode::GONE);
+    // What is left of the second file can be had, alone or in an archive of its own.
+    let rest = press("/message/all", "").await.header("location").to_owned();
+    let zip = zip::ZipArchive::new(std::io::Cursor::new(browser.get(&rest).await.body)).unwrap();
+    assert_eq!(zip.len(), 1);
+    for path in ["/message/all", "/message/download"] {
+        assert_eq!(press(path, "1").await.status, StatusCode::GONE, "{path}");
+    }
+}
+
+/// An archive used to be paid for by grants that had served nothing, and a new one was made each time that it was used up.
+#[tokio::test(flavor = "multi_thread")]
+async fn pressing_for_the_archive_again_and_again_gives_no_file_more_often() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.bin", bytes(20_000)), ("b.bin", bytes(30_000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let mut fetched = 0;
+    for _ in 0..4 {
+        for (path, item) in [("/message/all", "9"), ("/message/download", "0"), ("/message/download", "1")] {
+            let pressed = browser.post(path, &[("token", &token), ("item", item)]).await;
+            for _ in 0..5 {
+                if pressed.status == StatusCode::SEE_OTHER {
+                    let page = browser.get(pressed.header("location")).await;
+                    fetched += if page.status == StatusCode::OK { page.body.len() } else { 0 };
+                }
+            }
+        }
+    }
+    assert!((150_000..152_000).contains(&fetched), "{fetched} octets of 50,000");
+}
+
+/// The end of a visit used to look at the last archive alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_archive_gave_stays_spent_whatever_was_pressed_afterwards() {
+    for leaves in [true, false] {
+        let house = House::new();
+        let (_, link) = house.seal(&files(Some(1), vec![("a.bin", bytes(20_000)), ("b.bin", bytes(30_000))]));
+        let browser = house.browser();
+        browser.knock(&link, ANN).await;
+        let token = browser.get("/message").await.token();
+        let archive = browser.post("/message/all", &[("token", &token)]).await.header("location").to_owned();
+        for _ in 0..3 {
+            assert_eq!(browser.get(&archive).await.status, StatusCode::OK);
+        }
+        browser.post("/message/all", &[("token", &token)]).await;
+        if leaves {
+            browser.post("/leave", &[("token", &token)]).await;
+        } else {
+            house.wait(15 * 60);
+            house.channel.sweep().unwrap();
+        }
+        let later = house.browser();
+        later.knock(&link, ANN).await;
+        let page = later.get("/message").await;
+        assert_eq!(page.text().matches("No downloads left").count(), 2, "leaves: {leaves}");
+        assert_eq!(later.post("/message/all", &[("token", &page.token())]).await.status, StatusCode::GONE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_counts_in_an_archive_as_far_as_it_went() {
+    let house = House::new();
+    let (_, link) =
+        house.seal(&files(Some(1), vec![("small.bin", bytes(1000)), ("large.bin", bytes(20 << 20)), ("last.bin", bytes(1000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let archive = browser.post("/message/all", &[("token", &token)]).await.header("location").to_owned();
+    browser.begin(&archive).await;
+    assert_eq!(browser.get(&archive).await.status, StatusCode::OK);
+    browser.post("/leave", &[("token", &token)]).await;
+    let later = house.browser();
+    later.knock(&link, ANN).await;
+    assert_eq!(later.get("/message").await.text().matches("No downloads left").count(), 3);
+
+    let (_, link) = house.seal(&files(Some(1), vec![("large.bin", bytes(20 << 20)), ("last.bin", bytes(1000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let archive = browser.post("/message/all", &[("token", &token)]).await.header("location").to_owned();
+    browser.begin(&archive).await;
+    browser.post("/leave", &[("token", &token)]).await;
+    let later = house.browser();
+    later.knock(&link, ANN).await;
+    let page = later.get("/message").await.text();
+    assert_eq!(
+        (page.matches("No downloads left").count(), page.matches("One download left").count()),
+        (1, 1),
+        "the last one was never begun"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_tells_no_names_to_who_has_the_host_s_key() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(3), vec![("850709-9805.pdf", bytes(100)), ("secret plan.pdf", bytes(100))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    let one = browser.post("/message/download", &[("token", &token), ("item", "0")]).await;
+    assert!(browser.get(one.header("location")).await.header("content-disposition").contains("850709-9805.pdf"));
+    browser.post("/message/all", &[("token", &token)]).await;
+    for (key, _) in house.picture() {
+        let value = house.records.get(&key).unwrap().unwrap().value;
+        for name in ["850709", "secret plan"] {
+            assert!(!value.windows(name.len()).any(|part| part == name.as_bytes()), "{name} in {}", String::from_utf8_lossy(&key));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,4 +6,5 @@ mod looks;
 mod moves;
 mod readers;
 mod refusals;
+mod saves;
 mod ways;

@@ -57,7 +57,7 @@ async fn no_route_opens_without_the_right_visit() {
     assert_eq!(knocked.get("/message").await.status, StatusCode::SEE_OTHER);
     for browser in [&stranger, &neighbour, &knocked] {
         assert_eq!(browser.get(&download).await.status, StatusCode::NOT_FOUND);
-        for path in ["/message/download", "/message/all", "/leave"] {
+        for path in ["/message/download", "/message/all", "/message/save", "/leave"] {
             assert_eq!(browser.post(path, &[("token", &token), ("item", "2")]).await.status, StatusCode::FORBIDDEN, "{path}");
         }
     }
@@ -90,7 +90,7 @@ async fn a_form_from_elsewhere_changes_nothing() {
     ];
     let silent = browser.send("POST", &landing, &[], &form(&[("address", ANN)])).await;
     assert_eq!(silent.status, StatusCode::FORBIDDEN, "outside of a visit silence proves nothing");
-    for path in [&landing, "/password/send", "/password", "/message/download", "/message/all", "/leave"] {
+    for path in [&landing, "/password/send", "/password", "/message/download", "/message/all", "/message/save", "/leave"] {
         for origin in origins {
             let page = browser.send("POST", path, origin, &form(&[("token", &token), ("item", "2"), ("address", ANN)])).await;
             assert_eq!(page.status, StatusCode::FORBIDDEN, "{path} {origin:?}");

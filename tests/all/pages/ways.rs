@@ -76,7 +76,7 @@ async fn a_scanner_that_submits_every_form_once_gets_nothing() {
             assert_eq!(page.status, StatusCode::FORBIDDEN);
             assert!(!page.text().contains("Eva Berg") && !page.text().contains("programme.pdf"));
         }
-        for path in ["/password/send", "/password", "/message/download", "/message/all", "/leave"] {
+        for path in ["/password/send", "/password", "/message/download", "/message/all", "/message/save", "/leave"] {
             assert_eq!(scanner.post(path, &[]).await.status, StatusCode::FORBIDDEN, "{path}");
         }
     }
