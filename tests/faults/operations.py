@@ -220,7 +220,7 @@ def backup(place):
             break
         other.start()
         taken = sink.taken()
-        missing = {message_id: digest for message_id, digest in before.items() if message_id not in {seen for seen, _ in taken}}
+        missing = {message_id: digest for message_id, digest in before.items() if message_id not in {seen for seen, *_ in taken}}
         other.retry()
         balance = settle(missing, arrived, patience=20)
         waited += len(missing)
