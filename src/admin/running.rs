@@ -8,9 +8,46 @@ use crate::config::Configuration;
 use crate::gateway::control::{self, Answer, Request};
 
 /// `waxseal reload`.
-pub async fn reload(configuration: &Path) -> Result<(), Failed> {
+pub async fn reload(configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
     let socket = Configuration::read(configuration)?.control_socket();
-    ask(&socket, &Request::Reload).await.map(drop)
+    let Answer::Reloaded { applied, restart } = ask(&socket, &Request::Reload).await? else { return Err(unexpected()) };
+    for option in applied {
+        writeln!(out, "{option}: holds")?;
+    }
+    for option in restart {
+        writeln!(out, "{option}: needs a restart")?;
+    }
+    Ok(())
+}
+
+/// Flags of `waxseal drain`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Drain {
+    /// Take new mail again.
+    #[arg(long)]
+    pub end: bool,
+}
+
+/// `waxseal drain`: until the queue is empty. Who stops waiting stops nothing.
+pub async fn drain(flags: Drain, configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    if flags.end {
+        return ask(&socket, &Request::DrainEnd).await.map(drop);
+    }
+    let mut told = None;
+    loop {
+        let Answer::Draining { waiting, held } = ask(&socket, &Request::Drain).await? else { return Err(unexpected()) };
+        if waiting == 0 {
+            let rest = if held == 0 { String::new() } else { format!("; {held} held for the operator") };
+            return Ok(writeln!(out, "the queue is empty{rest}")?);
+        }
+        if told != Some(waiting) {
+            writeln!(out, "new mail is turned away; {waiting} in the queue")?;
+            out.flush()?;
+            told = Some(waiting);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
 }
 
 /// What to do about the clock.
@@ -52,7 +89,15 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
     match answer {
         Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry\n    `waxseal queue list` shows all"))),
         Answer::Trouble { because } => Err(Failed(because)),
-        shown @ (Answer::Done | Answer::Entries { .. } | Answer::Clock { .. }) => Ok(shown),
+        shown @ (Answer::Done
+        | Answer::Entries { .. }
+        | Answer::Stats { .. }
+        | Answer::About { .. }
+        | Answer::Clock { .. }
+        | Answer::Reloaded { .. }
+        | Answer::Draining { .. }
+        | Answer::BackingUp
+        | Answer::BackedUp { .. }) => Ok(shown),
     }
 }
 
@@ -60,3 +105,6 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
 pub(super) fn unexpected() -> Failed {
     Failed(String::from("the running gateway does not understand this command\n    it runs an older version: restart it"))
 }
+
+/// How often a long work is asked after.
+pub(super) const EVERY: std::time::Duration = std::time::Duration::from_secs(1);

@@ -86,7 +86,7 @@ pub struct Channel {
     addressees: Addressees,
     keys: Keys,
     /// Two clicks of one visit take turns, so that the same file is spent once.
-    turns: Vec<Mutex<()>>,
+    turns: Arc<[Mutex<()>]>,
 }
 
 /// Keys below ROOT, by purpose.
@@ -155,6 +155,12 @@ impl Channel {
         let addressees =
             Addressees { same_domains: options.same_domains.clone(), details: options.details, shared: options.shared.clone() };
         Self { parts, options, addressees, keys, turns: (0..TURNS).map(|_| Mutex::new(())).collect() }
+    }
+
+    /// The same with other texts; visits go on, and those of before and after take turns.
+    #[must_use]
+    pub fn renewed(&self, parts: Parts, options: Options) -> Self {
+        Self { turns: Arc::clone(&self.turns), ..Self::new(parts, options) }
     }
 
     /// What a link leads to. Pure: scanners come here first, and often.

@@ -11,6 +11,7 @@ use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
 use crate::mail::Envelope;
+use crate::mail::dsn::Action;
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
 
 /// A new entry whose octets are sealed: all that is missing is the commit.
@@ -47,7 +48,7 @@ impl Queue {
                 return Ok(vec![]);
             };
             let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, moment);
-            let revokes = revoke::of((id, &stored.entry), &settlement);
+            let revokes = revoke::of((id, &stored.entry), settlement.failed.iter().map(|(recipient, _)| recipient));
             let mut changes = self.changes(&stored, &settlement)?;
             for revoke in &revokes {
                 changes.push(revoke::note(&self.records, revoke)?);
@@ -82,8 +83,15 @@ impl Queue {
         for (_, status) in &settlement.failed {
             emit(&Event::Failed { id: &id.to_string(), status: &status.to_string() });
         }
+        let recipients = settlement.reports.iter().flatten().filter(|fate| fate.action == Action::Failed).count();
+        if let (1.., Err(because)) = (recipients, report::addressee(&entry.envelope, &self.admd)) {
+            emit(&Event::Unreported { id: &id.to_string(), recipients, because });
+        }
         match settlement.remains {
-            Some(remains) => lock(&self.index).put(id, remains.head.place(&self.options)),
+            Some(remains) => {
+                let place = self.place(&remains);
+                lock(&self.index).put(id, place);
+            }
             None => {
                 lock(&self.index).remove(id);
                 self.spool.buried(id, entry.spooled);
@@ -96,7 +104,7 @@ impl Queue {
         if settlement.reports.is_empty() {
             return Ok(vec![]);
         }
-        let Some(to) = report::addressee(&entry.envelope, &self.admd) else { return Ok(vec![]) };
+        let Ok(to) = report::addressee(&entry.envelope, &self.admd) else { return Ok(vec![]) };
         // A report without the header is better than none: octets that do not open any more must
         // not keep the sender from hearing of it.
         let body = self.spool.read(*id, &entry.spooled, entry.size);
@@ -135,7 +143,7 @@ impl Queue {
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
         let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
         writes.extend(with_entry);
-        Ok(Prepared { id, spooled, place: head.place(&self.options), writes })
+        Ok(Prepared { id, spooled, place: self.place(&entry), writes })
     }
 
     /// The one commit of new entries and what goes with them.

@@ -8,16 +8,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::attempt::{Heard, Load, Poised, outcomes, poise};
+use super::attempt::{Heard, Load, Missed, Poised, outcomes, poise};
+use super::destination::{Destination, Seat};
 use super::hop::State;
 use super::{Relay, off_thread};
 use crate::event::{Event, emit};
 use crate::mail::{Notify, Recipient};
 use crate::queue::{Carries, NewEntry, Reports};
-use crate::smtp::client::{Accepted, Answer, Body, Said, Trouble};
+use crate::smtp::client::{Accepted, Answer, Body, Said};
 use crate::smtp::{Receipt, Refusal};
 use crate::store::Write;
 use crate::vault::ParcelId;
@@ -36,25 +36,27 @@ impl Relay {
     /// Settles a message: the next hop's word where it takes it at once, our queue's in all other cases.
     pub async fn take_on(self: &Arc<Self>, made: Made) -> Result<Receipt, Refusal> {
         let until = Instant::now() + POISED_WITHIN;
-        match self.seat(&made.entries, until).await {
-            Some(seat) => self.offer(made, seat, until).await,
+        let entries = made.entries.into_iter().flat_map(|entry| self.routes.split(entry)).collect();
+        let made = Made { entries, ..made };
+        match self.room_for(&made.entries, until).await {
+            Some(room) => self.offer(made, room, until).await,
             None => self.commit(made.entries, made.go_live).await,
         }
     }
 
-    /// A connection's worth of room at the next hop, for what goes there in one piece.
-    async fn seat(&self, entries: &[NewEntry], until: Instant) -> Option<OwnedSemaphorePermit> {
-        if entries.len() != 1 || self.hop.state() != State::Up {
-            return None;
-        }
-        timeout_at(until, Arc::clone(&self.hop.seats).acquire_owned()).await.ok()?.ok()
+    /// A connection's worth of room, for what goes one way in one piece.
+    async fn room_for(&self, entries: &[NewEntry], until: Instant) -> Option<Room> {
+        let [only] = entries else { return None };
+        let destination = self.destination(self.routes.lane(&only.envelope)).filter(|destination| destination.state() == State::Up)?;
+        let seat = destination.seat(until).await?;
+        Some((Arc::clone(destination), seat))
     }
 
-    async fn offer(self: &Arc<Self>, made: Made, seat: OwnedSemaphorePermit, until: Instant) -> Result<Receipt, Refusal> {
+    async fn offer(self: &Arc<Self>, made: Made, (destination, seat): Room, until: Instant) -> Result<Receipt, Refusal> {
         let Made { mut entries, go_live, id } = made;
         let Some(entry) = entries.pop().map(NewEntry::fitted) else { return self.commit(entries, go_live).await };
         let load = Load { envelope: &entry.envelope, size: entry.size(), body: &|| Body::Memory(entry.body.clone()) };
-        let (poised, live) = tokio::join!(timeout_at(until, poise(&self.hop, &load)), self.go_live(go_live));
+        let (poised, live) = tokio::join!(timeout_at(until, poise(&destination, &load)), self.go_live(go_live));
         // The transaction is dropped without its dot.
         live?;
         match poised {
@@ -65,8 +67,7 @@ impl Relay {
 
     /// The dot. Who answers it too late for the client settles an entry of the queue instead.
     async fn finish(self: &Arc<Self>, offered: Offered, poised: Poised) -> Result<Receipt, Refusal> {
-        let relay = Arc::clone(self);
-        let mut finishing = Box::pin(async move { poised.finish(&relay.hop).await });
+        let mut finishing = Box::pin(poised.finish());
         if let Ok(heard) = timeout(ANSWERED_WITHIN, &mut finishing).await {
             return self.heard(offered, heard).await;
         }
@@ -76,7 +77,7 @@ impl Relay {
         let relay = Arc::clone(self);
         let late = async move {
             let heard = finishing.await;
-            let outcomes = outcomes(&offered.entry.envelope, heard, &relay.hop);
+            let outcomes = outcomes(&offered.entry.envelope, heard);
             relay.settle(lease, outcomes).await;
         };
         // Without anybody to carry it on, its lease runs out and it is due again.
@@ -84,10 +85,10 @@ impl Relay {
         Ok(Receipt::Queued(committed))
     }
 
-    async fn heard(self: &Arc<Self>, offered: Offered, heard: Result<Heard, Trouble>) -> Result<Receipt, Refusal> {
+    async fn heard(self: &Arc<Self>, offered: Offered, heard: Result<Heard, Missed>) -> Result<Receipt, Refusal> {
         match word(&offered.entry, heard) {
-            Word::Taken(accepted) => {
-                emit(&Event::Relayed { id: &offered.id, next_hop: &self.hop.name });
+            Word::Taken(accepted, hop) => {
+                emit(&Event::Relayed { id: &offered.id, next_hop: &hop });
                 Ok(Receipt::Relayed(accepted))
             }
             Word::Never(said) => {
@@ -99,9 +100,9 @@ impl Relay {
     }
 
     /// Not the same for everybody, or not settled: an entry of the queue tells them apart, now or later.
-    async fn settle_as_heard(&self, entry: NewEntry, heard: Result<Heard, Trouble>) -> Result<Receipt, Refusal> {
+    async fn settle_as_heard(&self, entry: NewEntry, heard: Result<Heard, Missed>) -> Result<Receipt, Refusal> {
         let (queue, now) = (self.queue.clone(), self.clock.now());
-        let outcomes = outcomes(&entry.envelope, heard, &self.hop);
+        let outcomes = outcomes(&entry.envelope, heard);
         let (committed, lease) = off_thread(move || queue.commit_leased(entry, now)).await?;
         self.settle(lease, outcomes).await;
         self.wake();
@@ -132,31 +133,34 @@ impl Relay {
     }
 }
 
+/// Where there is room, and the room.
+type Room = (Arc<Destination>, Seat);
+
 /// A message under way, and its room at the next hop.
 struct Offered {
     entry: NewEntry,
     id: String,
-    _seat: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 /// The next hop's word on an offer.
 enum Word {
-    /// All of it is its.
-    Taken(Accepted),
+    /// All of it is its; by its name.
+    Taken(Accepted, String),
     /// Nobody ever gets it.
     Never(Said),
     /// Everything else.
-    Divided(Result<Heard, Trouble>),
+    Divided(Result<Heard, Missed>),
 }
 
-fn word(entry: &NewEntry, heard: Result<Heard, Trouble>) -> Word {
+fn word(entry: &NewEntry, heard: Result<Heard, Missed>) -> Word {
     let Ok(mut heard) = heard else { return Word::Divided(heard) };
     let is_owed = heard.reports == Reports::None && entry.envelope.recipients.iter().any(wants_success);
     let all = |is: fn(&Answer) -> bool| heard.answers.iter().all(is);
     let is_alike =
         (!is_owed && all(|answer| matches!(answer, Answer::Accepted(_)))) || all(|answer| matches!(answer, Answer::Permanent(_)));
     match if is_alike { heard.answers.pop() } else { None } {
-        Some(Answer::Accepted(accepted)) => Word::Taken(accepted),
+        Some(Answer::Accepted(accepted)) => Word::Taken(accepted, heard.hop),
         Some(Answer::Permanent(said)) => Word::Never(said),
         Some(Answer::Temporary(_)) | None => Word::Divided(Ok(heard)),
     }

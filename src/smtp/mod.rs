@@ -16,7 +16,7 @@ use crate::queue;
 
 pub mod client;
 pub mod command;
-mod dialogue;
+pub mod dialogue;
 pub mod framing;
 mod opening;
 pub mod options;
@@ -29,7 +29,9 @@ pub mod session;
 pub mod users;
 mod wire;
 
-pub use options::{ForeignFrom, Options};
+pub use options::{ForeignFrom, Options, TraceClient};
+pub use receive::judge_header;
+pub use session::judge_sender;
 
 /// One MAIL … DATA, complete. RFC 5321 §3.3.
 #[derive(Debug)]

@@ -118,6 +118,15 @@ impl Reply {
     }
 }
 
+impl std::fmt::Display for Reply {
+    /// Code, status and the words of its first line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.code)?;
+        self.status.iter().try_for_each(|status| write!(f, " {status}"))?;
+        write!(f, " {}", clean(self.words()).collect::<String>())
+    }
+}
+
 /// A reply known when the program is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Fixed {

@@ -19,10 +19,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 use super::records::Record;
-use super::{Check, Conflict, Fault, Records, Write};
+use super::{Check, Conflict, Fault, Records, Snapshot, Write};
 use crate::event::{self, Event};
 
 /// An open store.
@@ -111,6 +111,41 @@ impl Records for RedbRecords {
 
     fn commit_unhurried(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
         self.ask(checks, writes, Hurry::Soon)
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Fault> {
+        let moment = self.shared.database()?.begin_read().map_err(fault)?;
+        Ok(Box::new(move |path| copy(&moment, path)))
+    }
+}
+
+/// A new file with the records of one moment, and none of the free pages in which older ones still lie.
+fn copy(moment: &redb::ReadTransaction, path: &Path) -> Result<(), Fault> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let database = builder().create(path).map_err(|error| refused(path, &error))?;
+    let source = moment.open_table(RECORDS).map_err(fault)?;
+    let mut entries = source.iter().map_err(fault)?.peekable();
+    loop {
+        let mut transaction = begin(&database)?;
+        // One file that is not there until it is whole: only the last of its commits has to last.
+        let durability = if entries.peek().is_some() { Durability::None } else { Durability::Immediate };
+        transaction.set_durability(durability).map_err(fault)?;
+        transaction.open_table(FORMAT).map_err(fault)?.insert("version", VERSION).map_err(fault)?;
+        {
+            let mut table = transaction.open_table(RECORDS).map_err(fault)?;
+            let mut octets = 0;
+            while octets < BATCH_OCTETS
+                && let Some(entry) = entries.next()
+            {
+                let (key, stored) = entry.map_err(fault)?;
+                octets += stored.value().len();
+                table.insert(key.value(), stored.value()).map_err(fault)?;
+            }
+        }
+        transaction.commit().map_err(fault)?;
+        if matches!(durability, Durability::Immediate) {
+            return Ok(());
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use crate::mail::nature::Natures;
 pub(super) use crate::mail::nature::{Nature, is_calendar};
 use crate::mail::{Message, Part, PartId};
-use crate::policy::{Decision, Finding, Form, Place, Protection, Reason, Shown, Verdict};
+use crate::policy::{Decision, Finding, Form, Place, Protection, Reason, Verdict};
 
 /// One message as the rewriting sees it.
 pub(super) struct Anatomy<'a> {
@@ -125,17 +125,12 @@ fn is_enveloped(part: &Part) -> bool {
 }
 
 /// The findings of some decisions.
-pub(super) fn findings(decisions: &[Decision]) -> impl Iterator<Item = &Finding> {
+fn findings(decisions: &[Decision]) -> impl Iterator<Item = &Finding> {
     decisions.iter().flat_map(|decision| &decision.because).flat_map(|reason| match reason {
         Reason::Policy { findings, .. } => findings.as_slice(),
         Reason::RaisedFor(finding) => std::slice::from_ref(finding),
         Reason::Wished(_) | Reason::NotGranted(_) => &[],
     })
-}
-
-/// Whether display names and comments of the header may be seen outside.
-pub(super) fn shown_in_header(decisions: &[Decision]) -> Shown {
-    if findings(decisions).any(|finding| finding.place == Place::Header) { Shown::Replaced } else { Shown::Kept }
 }
 
 fn found(decisions: &[Decision]) -> BTreeSet<PartId> {

@@ -230,10 +230,8 @@ impl Linking<'_> {
             body: Body::Anew,
             scope: match self.road {
                 Road::Pass | Road::Files => Scope::Everything,
-                Road::Parts | Road::Raw => match anatomy::shown_in_header(&self.variant.decisions) {
-                    Shown::Replaced => Scope::Nameless,
-                    Shown::Kept => Scope::Listed,
-                },
+                Road::Parts | Road::Raw if self.variant.verdict.header == Shown::Replaced => Scope::Nameless,
+                Road::Parts | Road::Raw => Scope::Listed,
             },
         }
     }

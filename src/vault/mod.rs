@@ -25,6 +25,7 @@ mod clock;
 mod opening;
 pub mod parcel;
 mod record;
+mod restoring;
 mod sealing;
 mod sweeping;
 mod wrap;
@@ -33,6 +34,7 @@ use clock::HighWater;
 pub use opening::{Shelf, Spending};
 pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State, Words};
 use record::{Stage, StoredLink, StoredParcel, StoredRecipient, StoredState, Tombstone, Way};
+pub use restoring::{Blocked, CaughtUp};
 
 /// Where parcels are kept.
 pub struct Vault {

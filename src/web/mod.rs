@@ -31,7 +31,7 @@ use crate::store::Fault;
 
 pub use page::Pages;
 pub use route::{ROUTES, router};
-pub use server::serve;
+pub use server::{Shown, serve};
 
 crate::options! {
     /// The listener of the pages.
@@ -52,7 +52,7 @@ crate::options! {
         request_seconds: u64 = 15,
         /// Seconds in which a client must take something of what is sent to it.
         stall_seconds: u64 = 60,
-        /// Seconds that running downloads get when the gateway stops.
+        /// Seconds that running downloads get when the gateway stops. At most 20.
         drain_seconds: u64 = 20,
         /// Networks of reverse proxies in front of us: their X-Forwarded-For says who the client is.
         proxies: Vec<ipnet::IpNet> = Vec::new(),

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -19,23 +20,40 @@ use tokio::task::JoinSet;
 
 use super::guard::Peer;
 use super::pulse::{Patience, Pulse, Rest};
+use super::room::Room;
 use super::socket::Socket;
 use super::{App, Options, route};
+use crate::event::meter::Connected;
 use crate::event::{self, Event};
 use crate::net::peers::Seat;
 
+/// What is shown now; a reload replaces it, and connections that are open go on with what they began.
+pub struct Shown {
+    router: ArcSwap<axum::Router>,
+    options: Arc<Options>,
+    room: Arc<Room>,
+}
+
+impl Shown {
+    /// These pages. Limits and waits are theirs for good.
+    pub fn new(app: App) -> Arc<Self> {
+        let (options, room) = (Arc::clone(&app.options), Arc::clone(&app.room));
+        Arc::new(Self { router: ArcSwap::from_pointee(route::router(app)), options, room })
+    }
+
+    /// These pages from now on.
+    pub fn replace(&self, app: App) {
+        let room = Arc::clone(&self.room);
+        self.router.store(Arc::new(route::router(App { room, ..app })));
+    }
+}
+
 /// Serves pages until `stop`; then no more are taken, running answers get their time, the rest is
 /// cut off. Without `tls` it speaks plain HTTP: behind a proxy, or on loopback.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, app: App, stop: impl Future<Output = ()>) {
-    let options = Arc::clone(&app.options);
+pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, shown: Arc<Shown>, stop: impl Future<Output = ()>) {
+    let options = Arc::clone(&shown.options);
     let (stopping, told) = watch::channel(());
-    let server = Server {
-        tls: tls.map(|config| tokio_rustls::TlsAcceptor::from(with_alpn(&config))),
-        http: http(&options),
-        router: route::router(app.clone()),
-        app,
-        told,
-    };
+    let server = Server { tls: tls.map(|config| tokio_rustls::TlsAcceptor::from(with_alpn(&config))), http: http(&options), shown, told };
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
@@ -65,8 +83,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>
 struct Server {
     tls: Option<tokio_rustls::TlsAcceptor>,
     http: auto::Builder<TokioExecutor>,
-    router: axum::Router,
-    app: App,
+    shown: Arc<Shown>,
     /// Its sender goes, and that is the signal to stop.
     told: watch::Receiver<()>,
 }
@@ -74,12 +91,12 @@ struct Server {
 impl Server {
     /// Takes a connection on, or closes it where there are too many already.
     fn take(&self, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
-        let options = &self.app.options;
-        let Some(seat) = self.app.room.visitor(peer.ip(), options) else { return };
+        let options = &self.shown.options;
+        let Some(seat) = self.shown.room.visitor(peer.ip(), options) else { return };
         let patience = Patience { idle: Duration::from_secs(options.request_seconds), stalled: Duration::from_secs(options.stall_seconds) };
         let stream = Socket::new(stream, patience.stalled);
         let pulse = Pulse::new();
-        let router = TowerToHyperService::new(self.router.clone());
+        let router = TowerToHyperService::new(axum::Router::clone(&self.shown.router.load()));
         let talk = Talk {
             http: self.http.clone(),
             service: Labelled { router, peer, pulse: pulse.clone() },
@@ -113,6 +130,7 @@ impl Talk {
     /// Until the peer has had enough, or asks for nothing any more, or does not take what it asked for. Who is idle, or there when
     /// we stop, gets the answers that are under way.
     async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
+        let _connected = Connected::new("https");
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), self.service));
         let mut longest = pin!(tokio::time::sleep(CONNECTION_MAX));
         let mut parting = false;

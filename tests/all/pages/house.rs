@@ -14,7 +14,7 @@ use waxseal::clock::Clock;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{Admd, Domain, Mailbox};
 use waxseal::notice::Notices;
-use waxseal::queue::{self, Queue, Stores};
+use waxseal::queue::{self, Lane, Queue, Stores};
 use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::records::Record;
 use waxseal::store::redb::RedbRecords;
@@ -94,7 +94,7 @@ impl House {
         let admd = Admd { domains: vec![domain.clone()], hostname: domain, postmaster: mailbox("postmaster@clinic.example") };
         let clock = Arc::new(AtomicI64::new(1_795_000_000));
         let now = Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap();
-        let stores = Stores { records: records.clone(), blobs, slots };
+        let stores = Stores { records: records.clone(), blobs, slots, lanes: Arc::new(|_| Lane::default()) };
         let queue = Arc::new(Queue::open(stores, admd.clone(), queue::Options::default(), now).unwrap());
         let brand = Brand {
             name: "Lindgren Clinic".into(),
@@ -173,7 +173,7 @@ impl House {
 
     /// The passwords in the mails that wait in the queue, with whom they go to.
     pub fn passwords(&self) -> Vec<(String, String)> {
-        let leases = self.queue.lease(self.now(), 1000).unwrap();
+        let leases = self.queue.lease(Lane::default(), self.now(), 1000).unwrap();
         let read = leases.iter().map(|lease| {
             let mut octets = String::new();
             self.queue.body(lease).read_to_string(&mut octets).unwrap();

@@ -3,6 +3,7 @@
 mod attack;
 mod blobs;
 mod frozen;
+mod frozen_parcel;
 mod life;
 mod records;
 mod slots;
