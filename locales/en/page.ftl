@@ -62,6 +62,7 @@ message-blocked = { $count ->
 }
 message-files = Files
 message-files-title = Files from { $sender }
+message-whole = This message is kept whole, just as it was sent. Save it and open it with your mail program.
 message-no-files = There are no files.
 message-until = Open until { $moment }
 message-download = Download

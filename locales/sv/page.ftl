@@ -62,6 +62,7 @@ message-blocked = { $count ->
 }
 message-files = Filer
 message-files-title = Filer från { $sender }
+message-whole = Meddelandet ligger här i sin helhet, precis som det skickades. Spara det och öppna det med ditt e-postprogram.
 message-no-files = Det finns inga filer.
 message-until = Går att öppna till { $moment }
 message-download = Hämta

@@ -77,6 +77,7 @@ pub fn message(app: &App, speech: Speech, visit: &Visit, letter: &Letter) -> Res
         token => app.channel.form_token(&visit.token),
         files => letter.files.iter().map(|item| file(speech, item, letter)).collect::<Vec<_>>(),
         save => letter.admitted.contents.kind == Kind::SecureMessage && letter.raw.as_ref().is_none_or(|raw| is_open(raw, letter)),
+        whole => letter.raw.is_some(),
         limited => letter.files.iter().any(|item| item.left.is_some()),
         until => until(app, speech, &letter.admitted),
         minutes => app.channel.idle_minutes(),

@@ -159,6 +159,8 @@ async fn an_original_alone_is_resumed_like_a_file_and_files_alone_are_no_message
     let items = vec![(Role::Raw, "message.eml", "message/rfc822", ORIGINAL.to_vec())];
     let (_, link) = house.seal(&Thing { items, ..letter(None) });
     let (browser, token) = inside(&house, &link).await;
+    let page = browser.get("/message").await.text();
+    assert!(page.contains("kept whole") && !page.contains("no files"));
     let saved = press(&browser, &token, "/message/save").await;
     let part = browser.send("GET", saved.header("location"), &[("range", "bytes=6-")], "").await;
     assert_eq!((part.status, part.body.as_slice()), (StatusCode::PARTIAL_CONTENT, &ORIGINAL[6..]));
