@@ -183,6 +183,8 @@ fn headers() -> Vec<Case> {
         case("address in quotes and brackets", |s| {
             format!("From: ann@house.example\r\nCc: <\"about {s}\"@mail.example>\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
         }),
+        case("name of a field", |s| top(&format!("Subject: x\r\nX-{s}: yes"), "hello")),
+        case("name of a field of a part", |s| part(&format!("X-{s}: yes"), "hello")),
         field("X-Note", |s| format!("see {}", BASE64.encode(format!("it is about {s}").as_bytes()))),
         subject("subject in base64 of its own", |s| format!("see {}", BASE64.encode(format!("it is about {s}").as_bytes()))),
         case("name of a group", |s| {
@@ -381,6 +383,9 @@ fn pages() -> Vec<Case> {
         page("numbers of characters in a script", |s| {
             format!("<script>say('{}')</script>", s.bytes().map(|octet| format!("\\x{octet:02x}")).collect::<String>())
         }),
+        page("numbers of characters in a style sheet", |s| {
+            format!("<style>p::after {{ content: '{}' }}</style>", s.bytes().map(|octet| format!("\\{octet:x} ")).collect::<String>())
+        }),
         page("svg", |s| format!("<svg><text>{s}</text></svg>")),
         page("word joiners", |s| s.chars().map(|c| format!("{c}&#8288;&shy;")).collect()),
     ]
@@ -501,6 +506,16 @@ fn frames() -> Vec<Case> {
         framed("signature that is a file", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
             let file = b64(make::docx(&make::paragraph(s), &[]));
             multipart("b-1", &[("", "x"), ("Content-Type: application/pgp-signature\r\nContent-Transfer-Encoding: base64", &file)])
+        }),
+        framed("remark on a signature", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
+            let armour = format!("-----BEGIN PGP SIGNATURE-----\r\nComment: {s}\r\n\r\nAAAA\r\n-----END PGP SIGNATURE-----");
+            multipart("b-1", &[("", "x"), ("Content-Type: application/pgp-signature", &armour)])
+        }),
+        case("what has only the first octets of something encrypted", |s| {
+            let head = [0x30, 0x80, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x03, 0xA0, 0x80];
+            let content = b64([&head[..], format!("it is about {s}").as_bytes()].concat());
+            let fields = "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m";
+            top(&format!("Subject: x\r\n{fields}\r\nContent-Transfer-Encoding: base64"), &content)
         }),
         framed("what only calls itself encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
             multipart("b-1", &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", s)])
