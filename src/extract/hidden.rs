@@ -42,8 +42,8 @@ fn escaped(text: &str) -> Option<Hidden> {
         }
         let mut line = String::new();
         for piece in text.lines() {
-            // RFC 2045 §6.7: the line goes on.
-            let soft = piece.strip_suffix('=').filter(|_| mark == b'=');
+            // RFC 2045 §6.7: the line goes on. Two and more are the line under a heading.
+            let soft = piece.strip_suffix('=').filter(|rest| mark == b'=' && !rest.ends_with('='));
             line.push_str(soft.unwrap_or(piece));
             if soft.is_none() {
                 let whole = std::mem::take(&mut line);
@@ -338,7 +338,7 @@ mod tests {
             ("NOTE:=38=35=30=37=\r\n=30=39-98=\r\n05\r\nEND", "NOTE:850709-9805\n"),
             ("var a = '\\x38\\x35\\x30709-\\u0039805'", "var a = '850709-9805'\n"),
             ("p::after { content: '\\38 \\35 0709\\2d 9805' }", "p::after { content: '850709-9805' }\n"),
-            ("a=10, b=20 and 100% sure", ""),
+            ("Heading\n=======\na=10, b=20 and 100% sure\n==\n", ""),
         ] {
             assert_eq!(words(text), expect, "{text}");
         }

@@ -39,7 +39,7 @@ fn part(walk: &mut Walk, item: &Item<'_>, (archive, book): (&Archive<'_>, &sheet
         Ok(content) => content,
         Err(why) => return walk.unread(&place, why),
     };
-    if name.starts_with("xl/printerSettings/") {
+    if name.contains("/printerSettings/") {
         walk.say(&place, plain::strings(&content));
     } else if name.starts_with("word/fonts/") && name.ends_with(".odttf") {
         // Fonts are stored with their first octets masked, so their signature is gone. ECMA-376 part 4 §2.8.1.

@@ -94,6 +94,23 @@ fn nobody_gets_out_by_saying_that_a_machine_wrote_it() {
     }
 }
 
+/// What programs make up is long and full of digits, and says nothing.
+#[test]
+fn what_machines_write_is_no_secret() {
+    let number = "4111111111111111";
+    let boundary = format!("==============={number}==");
+    let fields = format!(
+        "Subject: x\r\nDate: Thu, 27 Nov 2025 10:00:00 +0000 (CET)\r\nMessage-ID: <{number}.1@house.example>\r\n\
+         References: <{number}@x.example>\r\n <{number}.2@x.example>\r\nThread-Index: AQHbQPXYNoJp8xXhQ0ivN6wJYTzbQw==\r\n\
+         Received: from a.example (a.example [192.0.2.1]) by b.example with ESMTPS id {number};\r\n\tThu, 27 Nov 2025 10:00:00 +0000\r\n\
+         DKIM-Signature: v=1; a=rsa-sha256; d=x.example; s=a; t={number};\r\n\tbh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b={number}\r\n\
+         Content-Type: multipart/mixed; boundary=\"{boundary}\""
+    );
+    let fate = fate(&top(&fields, &multipart(&boundary, &[("", "hello"), ("Content-ID: <4111111111111111@x>", "x")])));
+    assert!(fate.inspection.findings.is_empty(), "{:?}", fate.inspection.findings);
+    assert!(fate.decisions.iter().all(|decision| decision.verdict.protection == Protection::Pass));
+}
+
 fn secret_lines(real: &[u8], other: &[u8]) -> Vec<Vec<u8>> {
     let lines = |mail: &[u8]| -> Vec<Vec<u8>> { mail.split(|&octet| octet == b'\n').map(|line| line.trim_ascii().to_vec()).collect() };
     let other: BTreeSet<Vec<u8>> = lines(other).into_iter().collect();
