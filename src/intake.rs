@@ -25,6 +25,8 @@ use crate::notice::{Head, Notices};
 use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Wish};
 use crate::queue::QueueId;
 use crate::relay::{Made, Relay};
+use crate::smtp::rights::Mark;
+use crate::smtp::sender::Senders;
 use crate::smtp::users::Identity;
 use crate::smtp::{self, ForeignFrom, Receipt, Refusal, TraceClient, Transaction};
 use crate::store::{Fault, Write};
@@ -46,6 +48,8 @@ pub struct Parts {
     pub vault: Arc<Vault>,
     /// Who takes responsibility.
     pub relay: Arc<Relay>,
+    /// How much each sender has sent lately.
+    pub senders: Arc<Senders>,
     /// Our own words.
     pub notices: Arc<Notices>,
     /// DKIM keys.
@@ -120,8 +124,14 @@ impl Parts {
     fn make(&self, transaction: &Transaction) -> Result<(Made, usize), Refusal> {
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
+        if let Some(marks) = &transaction.peer.marks {
+            self.threshold.prove(&message, marks)?;
+        }
         let (decisions, wish) = match self.threshold.admit(&message, envelope, transaction.peer.identity.as_ref())? {
-            Admitted::Ours(wish) => (self.decide(&message, transaction, &wish)?, wish),
+            Admitted::Ours(wish) => {
+                self.senders.count(&sender(&message, transaction), envelope.recipients.len(), transaction.at)?;
+                (self.decide(&message, transaction, &wish)?, wish)
+            }
             // Wishes count only from inside, and what is not ours is not ours to rewrite.
             Admitted::Foreign => (envelope.recipients.iter().cloned().map(Decision::untouched).collect(), Wish::default()),
         };
@@ -230,6 +240,19 @@ impl Threshold {
         }
     }
 
+    /// What comes from a shared cloud proves whose it is, and speaks in the name of the house alone. Its reverse-path was looked at
+    /// when it came; the null one is that of reports and absence notes, which have an author as well.
+    fn prove(&self, message: &Message, marks: &[Mark]) -> Result<(), Refusal> {
+        if !marks.iter().any(|mark| mark.is_on(message)) {
+            return Err(malformed(FORBIDDEN, "the message does not prove whose it is among those who send from this cloud"));
+        }
+        let from = Named::by(message, "From");
+        if from.is_one() && from.mailboxes.iter().all(|mailbox| self.admd.is_internal(mailbox)) {
+            return Ok(());
+        }
+        Err(malformed(FORBIDDEN, "the From address is not of a domain that this gateway serves"))
+    }
+
     /// Mail that came through here before is in a loop: our id and proof stand in its trace.
     fn refuse_loops(&self, message: &Message) -> Result<(), Refusal> {
         let ours = trace::ids(message.header()).iter().any(|id| id.split_once('.').is_some_and(|(id, proof)| self.proof(id) == proof));
@@ -290,6 +313,16 @@ fn author(
         ForeignFrom::Reject if from.is_one() => Err(malformed(FORBIDDEN, "the From address is not of a domain that this gateway serves")),
         ForeignFrom::Reject => Err(malformed(EnhancedStatus::new(5, 6, 0), "the message needs exactly one From field with one address")),
     }
+}
+
+/// By which name the mail of one sender is counted: who AUTH proved, or else who is named as the author.
+fn sender(message: &Message, transaction: &Transaction) -> String {
+    if let Some(identity) = &transaction.peer.identity {
+        return identity.authcid.clone();
+    }
+    let from = Named::by(message, "From");
+    let named = from.mailboxes.first().or(transaction.envelope.reverse_path.mailbox());
+    named.map_or_else(|| String::from("<>"), |mailbox| mailbox.to_string().to_lowercase())
 }
 
 /// Who is named in the address fields of one name.
@@ -359,6 +392,7 @@ fn report(refusal: &Refusal) {
         // The reason of a policy may quote its author's words, so the log gets the class alone.
         Refusal::Forbidden { .. } => event::emit(&Event::Refused { status: "5.7.1", because: "policy" }),
         Refusal::Malformed { status, because } => event::emit(&Event::Refused { status: &status.to_string(), because }),
+        Refusal::TooMuch { .. } => event::emit(&Event::Refused { status: "4.7.1", because: "the sender's limit of an hour" }),
         Refusal::Unavailable(fault) => event::emit(&Event::Trouble { place: "intake", fault: &fault.0 }),
         Refusal::ByNextHop(said) => event::emit(&Event::Refused { status: &said.status.to_string(), because: &said.words }),
         Refusal::Full => event::emit(&Event::Refused { status: "4.3.1", because: "no room" }),
@@ -376,17 +410,25 @@ const TURN_WAIT: Duration = Duration::from_secs(240);
 mod tests {
     use super::*;
     use crate::mail::{BodyType, Domain, Recipient, ReversePath, Utf8};
+    use crate::secret::Secret;
+    use crate::smtp::users::SendAs;
 
     fn mailbox(text: &str) -> Mailbox {
         Mailbox::parse(text).unwrap()
     }
 
+    fn admd() -> Admd {
+        let domains = vec![Domain::parse("example.org").unwrap()];
+        Admd { domains, hostname: Domain::parse("gate.example.org").unwrap(), postmaster: mailbox("postmaster@example.org") }
+    }
+
+    fn message(header: &str) -> Message {
+        Message::parse(bytes::Bytes::from(format!("{}\r\n\r\ntext\r\n", header.replace('\n', "\r\n"))))
+    }
+
     /// What becomes of a message with this reverse-path and header; `user` is who AUTH proved.
     fn speaks(foreign_from: ForeignFrom, (reverse_path, user): (&str, Option<&str>), header: &str) -> Option<Author> {
-        let domains = vec![Domain::parse("example.org").unwrap()];
-        let admd = Admd { domains, hostname: Domain::parse("gate.example.org").unwrap(), postmaster: mailbox("postmaster@example.org") };
-        let octets = bytes::Bytes::from(format!("{}\r\n\r\ntext\r\n", header.replace('\n', "\r\n")));
-        let message = Message::parse(octets);
+        let (admd, message) = (admd(), message(header));
         let envelope = Envelope {
             reverse_path: Mailbox::parse(reverse_path).map_or(ReversePath::Null, ReversePath::Mailbox),
             recipients: vec![Recipient::new(mailbox("bob@example.net"))],
@@ -395,7 +437,8 @@ mod tests {
             body: BodyType::SevenBit,
             utf8: Utf8::No,
         };
-        let identity = user.map(|user| Identity::new(user.to_owned(), vec![mailbox(user), mailbox("sales@example.org")]));
+        let own = |text: &str| SendAs::parse(text).unwrap();
+        let identity = user.map(|user| Identity::new(user.to_owned(), vec![own(user), own("sales@example.org")]));
         author(&message, (&envelope, identity.as_ref()), (&admd, foreign_from)).ok()
     }
 
@@ -433,6 +476,27 @@ mod tests {
             ("eve@elsewhere.example", "From: eve@elsewhere.example\nFrom: ann@example.org", Author::Ours),
         ] {
             assert_eq!(speaks(ForeignFrom::Pass, (reverse_path, None), header), Some(expect), "{reverse_path} {header}");
+        }
+    }
+
+    #[test]
+    fn a_cloud_speaks_for_the_house_alone_and_only_with_its_mark() {
+        let marks = [Mark::try_from(String::from("X-OriginatorOrg: example.org")).unwrap()];
+        for (header, expect) in [
+            ("X-OriginatorOrg: example.org\nFrom: ann@example.org", true),
+            ("From: ann@example.org\nX-OriginatorOrg: example.org", true),
+            ("From: ann@example.org", false),
+            ("X-OriginatorOrg: evil.example\nFrom: ann@example.org", false),
+            ("X-OriginatorOrg: evil.example\nX-OriginatorOrg: example.org\nFrom: ann@example.org", false),
+            ("X-OriginatorOrg: example.org\nFrom: eve@elsewhere.example", false),
+            ("X-OriginatorOrg: example.org\nFrom: ann@example.org, eve@elsewhere.example", false),
+            ("X-OriginatorOrg: example.org\nFrom: ann@example.org\nFrom: ann@example.org", false),
+            ("X-OriginatorOrg: example.org", false),
+        ] {
+            for foreign_from in [ForeignFrom::Reject, ForeignFrom::Pass] {
+                let threshold = Threshold { admd: admd(), foreign_from, loop_key: Secret::new([0; 32]) };
+                assert_eq!(threshold.prove(&message(header), &marks).is_ok(), expect, "{foreign_from:?} {header}");
+            }
         }
     }
 }

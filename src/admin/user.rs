@@ -12,6 +12,7 @@ use crate::config::Configuration;
 use crate::crypto::password;
 use crate::mail::Mailbox;
 use crate::secret::Secret;
+use crate::smtp::users::SendAs;
 
 /// What to do with the users file.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -20,7 +21,7 @@ pub enum Verb {
     Add {
         /// The name for AUTH.
         name: String,
-        /// An address that this user may send as; may be given several times. Absent is the name itself.
+        /// An address that this user may send as, or `@domain` for all of a domain; may be given several times. Absent is the name itself.
         #[arg(long)]
         address: Vec<String>,
     },
@@ -41,7 +42,7 @@ pub fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Result<(),
         return Err(Failed(format!("\"{name}\" is not an address and has none that it may send as\n    --address says which")));
     }
     for text in address {
-        Mailbox::parse(text).map_err(|bad| Failed(format!("\"{text}\": {bad}")))?;
+        SendAs::parse(text).map_err(|bad| Failed(format!("\"{text}\": {bad}")))?;
     }
     let known = std::fs::read_to_string(&path).unwrap_or_default();
     if known.lines().any(|line| line.split(':').next() == Some(name)) {

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Admd, Brand, Domain, File, House, Log, Mailbox, channel, monitor, queue, relay, smtp, web};
+use ipnet::IpNet;
+use rustls_pki_types::ServerName;
+
+use super::{Admd, Brand, Domain, File, Grants, House, Log, Mailbox, channel, monitor, queue, relay, smtp, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -59,6 +62,52 @@ pub fn brand(house: &House, web: &web::Options, file: &mut File<'_>) -> Option<B
         zone: zone.ok()?,
         base_url,
     })
+}
+
+/// Rights that nobody could have, or that everybody would.
+pub fn rights((networks, grants): (&[IpNet], &Grants), file: &mut File<'_>) {
+    for (number, entry) in grants.certificates.iter().enumerate() {
+        let wrong = match (&entry.sha256, entry.name.as_str()) {
+            (Some(_), "") if entry.ca.is_some() => Some(("ca", String::from("a fingerprint needs no authority"))),
+            (Some(_), "") => None,
+            (Some(_), _) => Some(("name", String::from("a certificate is known by its fingerprint or by its name, not by both"))),
+            (None, name) => unnamed(name),
+        };
+        if let Some((key, what)) = wrong {
+            file.mistake_in(
+                (("smtp", "certificates"), number, key),
+                &what,
+                "sha256 = \"AB:CD:…\", or name = \"erp.example.org\" and perhaps ca = \"ca.pem\"",
+            );
+        }
+    }
+    for (number, cloud) in grants.clouds.iter().enumerate() {
+        let missing = |key, what: &str| Some((key, what.to_owned()));
+        let wrong = match cloud {
+            cloud if cloud.networks.is_empty() => missing("networks", "a cloud has networks"),
+            cloud if cloud.fields.is_empty() => missing("fields", "a cloud writes a field that proves whose mail it is"),
+            cloud => unnamed(&cloud.name).or_else(|| relayed_as_well(networks, &cloud.networks).map(|what| ("networks", what))),
+        };
+        if let Some((key, what)) = wrong {
+            let help = "without the proof, mail from there is everybody's: see examples/exchange-online";
+            file.mistake_in((("smtp", "clouds"), number, key), &what, help);
+        }
+    }
+}
+
+fn unnamed(name: &str) -> Option<(&'static str, String)> {
+    match ServerName::try_from(name) {
+        Ok(_) => None,
+        Err(_) if name.is_empty() => Some(("name", String::from("no name says whose certificate it is"))),
+        Err(_) => Some(("name", format!("name \"{name}\" is not a DNS name"))),
+    }
+}
+
+/// A range of a cloud that is to be a relay network as well.
+fn relayed_as_well(relay: &[IpNet], cloud: &[IpNet]) -> Option<String> {
+    let pairs = cloud.iter().flat_map(|range| relay.iter().map(move |network| (range, network)));
+    let mut overlaps = pairs.filter(|(range, network)| network.contains(*range) || range.contains(*network));
+    overlaps.next().map(|(range, network)| format!("{range} is in relay_networks as well, by {network}"))
 }
 
 /// Hosts that links began with before.
@@ -136,9 +185,22 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             file.mistake((table, "drain_seconds"), &what, &format!("at most {DRAIN_MAX}: everything ends within 30 s"));
         }
     }
+    if smtp.error_delay > ERROR_DELAY_MAX {
+        let what = format!("error_delay = {} is longer than clients wait for a reply when it is doubled four times", smtp.error_delay);
+        file.mistake(
+            ("smtp", "error_delay"),
+            &what,
+            &format!("at most {ERROR_DELAY_MAX}: they wait five minutes (RFC 5321 section 4.5.3.2)"),
+        );
+    }
     if smtp.recipients > 0 && smtp.recipients < RECIPIENTS_MIN {
         let what = format!("recipients = {} is less than every server must take", smtp.recipients);
         file.mistake(("smtp", "recipients"), &what, &format!("at least {RECIPIENTS_MIN} (RFC 5321 section 4.5.3.1.8)"));
+    }
+    // Such a message would be too much in every hour.
+    if smtp.sender_recipients != 0 && smtp.sender_recipients < smtp.recipients as u64 {
+        let what = format!("sender_recipients = {} is less than one message may have", smtp.sender_recipients);
+        file.mistake(("smtp", "sender_recipients"), &what, &format!("recipients = {} or more, or 0 for no limit", smtp.recipients));
     }
     if queue.retry_minutes.is_empty() || queue.retry_minutes.contains(&0) {
         file.mistake(
@@ -220,6 +282,8 @@ fn is_safe_base(url: &str) -> bool {
 const BASE_URL_MAX: usize = 40;
 /// Of the 30 s after which an operator loses patience, what the replies to the last messages leave.
 const DRAIN_MAX: u64 = 20;
+/// Sixteen times this is four minutes.
+const ERROR_DELAY_MAX: u64 = 15;
 /// RFC 5321 §4.5.3.1.8.
 const RECIPIENTS_MIN: usize = 100;
 const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];

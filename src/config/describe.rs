@@ -1,12 +1,22 @@
 //! The reference of all options, printed from their declarations.
 
-use super::{Described, House, Log, Store, channel, monitor, policy, queue, relay, smtp, web};
+use super::{CertificateOptions, CloudOptions, Described, House, Log, Store, channel, monitor, policy, queue, relay, smtp, web};
 
 /// The reference as Markdown: one table a section.
 pub fn describe() -> String {
-    let sections: [(&str, &str, Vec<Described>); 11] = [
+    let sections: [(&str, &str, Vec<Described>); 13] = [
         ("[house]", "The organisation served.", House::describe()),
         ("[smtp]", "Mail in.", smtp::Options::describe()),
+        (
+            "[[smtp.certificates]]",
+            "Clients that may send without AUTH when they show a certificate in STARTTLS or on `listen_tls`; what else is asked of relay networks is asked of them.",
+            CertificateOptions::describe(),
+        ),
+        (
+            "[[smtp.clouds]]",
+            "Shared clouds that your mail comes from. Such a client may send when its certificate has the name, the message carries one of the fields exactly once, and sender and From are of your domains. Its networks give nothing else.",
+            CloudOptions::describe(),
+        ),
         ("[relay]", "Where mail goes next.", relay::Options::describe()),
         (
             "[[relay.routes]]",

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::mail::{Admd, Domain, Mailbox};
 use crate::mistake::Mistake;
 use crate::option::Described;
+use crate::smtp::rights::{CertificateOptions, CloudOptions, Grants};
 use crate::words::{Brand, Language};
 use crate::{channel, monitor, policy, queue, relay, smtp, web};
 
@@ -101,6 +102,8 @@ pub struct Configuration {
     pub store: Store,
     /// `[smtp]`
     pub smtp: smtp::Options,
+    /// `[[smtp.certificates]]` and `[[smtp.clouds]]`
+    pub grants: Grants,
     /// `[policy]`
     pub policy: policy::Options,
     /// `[queue]`
@@ -140,6 +143,9 @@ impl Configuration {
         let mut file = File::parse(path, text)?;
         let house: House = file.fill("house", &House::describe());
         let store: Store = file.fill("store", &Store::describe());
+        let certificates = file.fill_each(("smtp", "certificates"), &CertificateOptions::describe());
+        let clouds = file.fill_each(("smtp", "clouds"), &CloudOptions::describe());
+        let grants = Grants { certificates, clouds };
         let smtp: smtp::Options = file.fill("smtp", &smtp::Options::describe());
         let policy: policy::Options = file.fill("policy", &policy::Options::describe());
         let queue: queue::Options = file.fill("queue", &queue::Options::describe());
@@ -152,6 +158,7 @@ impl Configuration {
         file.unknown_tables(&TABLES);
         let admd = check::admd(&house, &mut file);
         let brand = check::brand(&house, &web, &mut file);
+        check::rights((&smtp.relay_networks, &grants), &mut file);
         check::old_hosts(&web, &mut file);
         check::relay((&relay, admd.as_ref()), &mut file);
         check::limits((&smtp, &web), (&relay.rest, &queue), &mut file);
@@ -161,7 +168,7 @@ impl Configuration {
         let (place, directory) = (path.to_owned(), path.parent().map(Path::to_owned).unwrap_or_default());
         match (file.finish(), admd, brand) {
             (Ok(()), Some(admd), Some(brand)) => {
-                Ok(Self { file: place, directory, house, store, smtp, policy, queue, relay, web, channel, admin, log, admd, brand })
+                Ok(Self { file: place, directory, house, store, smtp, grants, policy, queue, relay, web, channel, admin, log, admd, brand })
             }
             (finished, ..) => Err(finished.err().unwrap_or_default()),
         }

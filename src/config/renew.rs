@@ -43,9 +43,11 @@ impl Configuration {
 
     fn tables(&self) -> Result<[(&'static str, Table); 10], Vec<Mistake>> {
         let unwritten = |error: toml::ser::Error| vec![Mistake::whole(&self.file, error.to_string())];
+        let mut smtp = Table::try_from(&self.smtp).map_err(unwritten)?;
+        smtp.extend(Table::try_from(&self.grants).map_err(unwritten)?);
         Ok([
             ("house", Table::try_from(&self.house).map_err(unwritten)?),
-            ("smtp", Table::try_from(&self.smtp).map_err(unwritten)?),
+            ("smtp", smtp),
             ("relay", Table::try_from(&self.relay).map_err(unwritten)?),
             ("web", Table::try_from(&self.web).map_err(unwritten)?),
             ("channel", Table::try_from(&self.channel).map_err(unwritten)?),

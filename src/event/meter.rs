@@ -174,6 +174,7 @@ pub(super) fn count(event: &Event<'_>) {
         Event::WorkerLost { because } => one(&meters.workers, Because { because }),
         Event::Trouble { place, .. } => one(&meters.troubles, Place { place }),
         Event::Listening { .. }
+        | Event::Alarm { .. }
         | Event::Unreported { .. }
         | Event::Opened { .. }
         | Event::Downloaded { .. }
@@ -191,6 +192,7 @@ const fn name(event: &Event<'_>) -> &'static str {
         Event::Listening { .. } => "listening",
         Event::Accepted { .. } => "accepted",
         Event::Refused { .. } => "refused",
+        Event::Alarm { .. } => "alarm",
         Event::Relayed { .. } => "relayed",
         Event::Deferred { .. } => "deferred",
         Event::Failed { .. } => "failed",

@@ -1,7 +1,8 @@
 //! One typed event for each fate; the log is written from here and from nowhere else, and so are its counters.
 //!
 //! Ids always, content never: no address, subject, file name, link or password is a field of an
-//! event. What a next hop says may be one, cut and cleaned. What is `&'static str` is a word of ours, and
+//! event. What a next hop says may be one, cut and cleaned. One event names a person of the house: an
+//! alarm is about somebody, and nobody can act on one that does not say about whom. What is `&'static str` is a word of ours, and
 //! only such a word, or the name of a next hop in the configuration, is ever a label of a counter.
 
 use tracing::{error, info, warn};
@@ -38,6 +39,17 @@ pub enum Event<'a> {
         status: &'a str,
         /// The reason, free of content.
         because: &'a str,
+    },
+    /// A sender sends far more than it should.
+    Alarm {
+        /// The AUTH user, or the address in From.
+        sender: &'a str,
+        /// Which limit, or how much more than usual.
+        because: &'a str,
+        /// Messages of this hour.
+        messages: u64,
+        /// Their recipients.
+        recipients: u64,
     },
     /// A recipient's mail was taken by the next hop.
     Relayed {
@@ -122,6 +134,7 @@ pub fn emit(event: &Event<'_>) {
             info!(event = "accepted", trace, entries, size, recipients, secured);
         }
         Event::Refused { status, because } => info!(event = "refused", status, because),
+        Event::Alarm { sender, because, messages, recipients } => warn!(event = "alarm", sender, because, messages, recipients),
         Event::Relayed { id, next_hop } => info!(event = "relayed", id, next_hop),
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),
         Event::Failed { id, status } => warn!(event = "failed", id, status),
@@ -147,6 +160,7 @@ mod tests {
             Event::Listening { service: "smtp", address: "127.0.0.1:25".parse().unwrap() },
             Event::Accepted { trace: "t1", entries: "e1,e2", size: 10, recipients: 2, secured: 1 },
             Event::Refused { status: "5.7.1", because: "policy" },
+            Event::Alarm { sender: "ann", because: "limit", messages: 3, recipients: 40 },
             Event::Relayed { id: "q1", next_hop: "hop:25" },
             Event::Deferred { id: "q2", next_hop: "hop:25", status: "4.4.1" },
             Event::Failed { id: "q3", status: "5.1.1" },
@@ -163,6 +177,7 @@ mod tests {
                 Event::Listening { .. } => ("listening", &["smtp", "127.0.0.1:25"]),
                 Event::Accepted { .. } => ("accepted", &["t1", "e1,e2", "10", "2", "1"]),
                 Event::Refused { .. } => ("refused", &["5.7.1", "policy"]),
+                Event::Alarm { .. } => ("alarm", &["ann", "limit", "3", "40"]),
                 Event::Relayed { .. } => ("relayed", &["q1", "hop:25"]),
                 Event::Deferred { .. } => ("deferred", &["q2", "hop:25", "4.4.1"]),
                 Event::Failed { .. } => ("failed", &["q3", "5.1.1"]),

@@ -18,6 +18,7 @@ use crate::mistake::Mistake;
 use crate::notice::Notices;
 use crate::queue::Queue;
 use crate::relay::{Relay, Ways};
+use crate::smtp::sender::Senders;
 use crate::smtp::{self, Receipt, Refusal, Transaction};
 use crate::store::SealedRecords;
 use crate::store::slots::FileSlots;
@@ -33,6 +34,7 @@ pub(super) struct Base {
     pub queue: Arc<Queue>,
     pub vault: Arc<Vault>,
     pub relay: Arc<Relay>,
+    pub senders: Arc<Senders>,
     pub clock: Clock,
 }
 
@@ -77,6 +79,7 @@ impl Built {
             extractor: Extractor::new(std::env::current_exe()?, WORKERS),
             vault: base.vault.clone(),
             relay: base.relay.clone(),
+            senders: base.senders.clone(),
             notices,
             signers,
             trace_client: configuration.smtp.trace_client,

@@ -23,6 +23,8 @@ use crate::policy::PolicySet;
 use crate::queue::{self, Queue};
 use crate::relay::{self, Relay, Routes, Stations};
 use crate::smtp::client::Said;
+use crate::smtp::rights::{Grants, Rights};
+use crate::smtp::sender::Senders;
 use crate::smtp::users::Users;
 use crate::transform::dkim::Signers;
 use crate::vault::Vault;
@@ -55,6 +57,7 @@ pub struct Gateway {
     shown: Arc<web::Shown>,
     certificates: Arc<Certificates>,
     users: Option<Arc<Users>>,
+    rights: Arc<ArcSwap<Rights>>,
     condition: Condition,
     renewing: Mutex<()>,
 }
@@ -76,6 +79,7 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     mistakes.extend(Certificates::load(&configuration.path(&configuration.store.certs)).err().unwrap_or_default());
     let signers = Signers::load(&configuration.path(&configuration.store.dkim));
     mistakes.extend(users(configuration).err().unwrap_or_default());
+    mistakes.extend(rights(configuration).err().unwrap_or_default());
     mistakes.extend(relay::check(&build::ways(configuration)));
     let overrides = build::templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
@@ -119,6 +123,7 @@ impl Gateway {
         let stores = stores::Opened::open(&configuration)?;
         let certificates = Certificates::load(&configuration.path(&configuration.store.certs))?;
         let users = users(&configuration)?;
+        let rights = Arc::new(ArcSwap::from_pointee(rights(&configuration)?));
         let base = base(&configuration, stores, clock)?;
         let Built { intake, channel, app } = Built::over(&base, &configuration, None)?;
         meter::name_hops(base.relay.hops());
@@ -130,6 +135,7 @@ impl Gateway {
             shown: web::Shown::new(app),
             certificates,
             users,
+            rights,
             condition: Condition::default(),
             renewing: Mutex::default(),
         })
@@ -158,7 +164,8 @@ fn base(configuration: &Configuration, stores: stores::Opened, clock: Clock) -> 
     let stations = Stations { queue: queue.clone(), vault: vault.clone(), routes };
     let relay = Arc::new(Relay::new(stations, &admd, &ways, clock.clone())?);
     let (parcel_slots, spool_slots) = (stores.parcel_slots, stores.spool_slots);
-    Ok(Base { records: stores.records, parcel_slots, spool_slots, queue, vault, relay, clock })
+    let senders = Arc::new(Senders::new(&configuration.smtp));
+    Ok(Base { records: stores.records, parcel_slots, spool_slots, queue, vault, relay, senders, clock })
 }
 
 /// Rules and policies of a configuration, compiled and tested.
@@ -183,6 +190,13 @@ pub fn threshold(configuration: &Configuration, ring: &KeyRing) -> intake::Thres
 pub fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
     let file = configuration.smtp.users_file.as_ref().map(|file| configuration.path(file));
     file.map(|file| Users::load(&file).map(Arc::new)).transpose()
+}
+
+/// Who may relay without AUTH, with the authorities read from where the configuration is.
+fn rights(configuration: &Configuration) -> Result<Rights, Vec<Mistake>> {
+    let mut grants: Grants = configuration.grants.clone();
+    grants.authorities_mut().for_each(|file| *file = configuration.path(file));
+    Rights::load(&configuration.smtp.relay_networks, &grants)
 }
 
 /// A vault of so many slots is read through at the start to find those that nobody holds; in a larger

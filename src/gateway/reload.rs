@@ -1,12 +1,12 @@
 //! Reading again what people change: the configuration, rules, policies, texts and DKIM keys as one
-//! whole; certificates and users each by themselves, so that a mistake elsewhere does not let a
-//! certificate run out.
+//! whole; certificates, users and the authorities of relay rights each by themselves, so that a mistake
+//! elsewhere does not let a certificate run out.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::build::Built;
-use super::{Failed, Gateway};
+use super::{Failed, Gateway, rights};
 use crate::config::{Configuration, Renewed};
 use crate::event::{self, Event};
 
@@ -26,6 +26,10 @@ impl Gateway {
         let reloaded = self.renew().map_err(|Failed(wrong)| told.push(wrong)).unwrap_or_default();
         told.extend(self.certificates.reload().err().map(|mistakes| Failed::from(mistakes).0));
         told.extend(self.users.as_ref().and_then(|users| users.reload().err()).map(|mistakes| Failed::from(mistakes).0));
+        match rights(&self.configuration.load()) {
+            Ok(rights) => self.rights.store(Arc::new(rights)),
+            Err(mistakes) => told.push(Failed::from(mistakes).0),
+        }
         if !reloaded.restart.is_empty() {
             let result = format!("needs a restart: {}", reloaded.restart.join(", "));
             event::emit(&Event::Upkeep { what: "reload", result: &result });
@@ -60,6 +64,7 @@ impl Gateway {
         let store = &configuration.store;
         let named = [configuration.smtp.users_file.as_ref(), configuration.house.templates.as_ref()];
         let places = [&store.rules, &store.policies, &store.certs, &store.dkim].into_iter().chain(named.into_iter().flatten());
+        let places = places.chain(configuration.grants.authorities());
         places.map(|place| configuration.path(place)).chain([configuration.file.clone()]).collect()
     }
 }

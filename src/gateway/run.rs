@@ -15,6 +15,7 @@ use super::watch::{EVERY, Watched};
 use super::{Failed, Gateway, control};
 use crate::event::{self, Event};
 use crate::monitor;
+use crate::net::client_certificate::Ask;
 use crate::net::descriptors::{self, Shares};
 use crate::net::listen::{self, Inherited};
 use crate::net::tls;
@@ -106,9 +107,10 @@ impl Gateway {
         let setup = Setup {
             admd: configuration.admd.clone(),
             options: configuration.smtp.clone(),
+            rights: self.rights.clone(),
             clock: self.base.clock.clone(),
             users: self.users.clone(),
-            tls: Some(tls::server_config(self.certificates.clone(), &[])?),
+            tls: Some(tls::server_config(self.certificates.clone(), &[], self.rights.load().ask())?),
             spool: configuration.path(&configuration.store.directory),
         };
         let server = Server::new(self.desk.clone(), setup);
@@ -123,7 +125,7 @@ impl Gateway {
         // Without https in front of the links there is nothing to present a certificate for.
         let configuration = self.configuration.load();
         let tls = match configuration.brand.base_url.starts_with("https://") && configuration.web.tls == web::Tls::Here {
-            true => Some(tls::server_config(self.certificates.clone(), &[b"h2", b"http/1.1"])?),
+            true => Some(tls::server_config(self.certificates.clone(), &[b"h2", b"http/1.1"], Ask::No)?),
             false => None,
         };
         for listener in listeners {

@@ -1,6 +1,6 @@
 //! What people may change while the gateway runs: the configuration, rules, policies, templates, DKIM keys,
-//! certificates, users. Their names, sizes and times are looked at every two seconds; no directory is ever
-//! executed or imported from.
+//! certificates, users, authorities. Their names, sizes and times are looked at every two seconds; no
+//! directory is ever executed or imported from.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

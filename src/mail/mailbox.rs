@@ -105,9 +105,16 @@ impl Mailbox {
         &self.domain
     }
 
-    /// Whether the two are the same mailbox to a human: the local part compared without case.
+    /// Whether the two are the same mailbox to a human: the local parts compared without case and in whichever way
+    /// their accents are written, and domains by their A-labels. A look-alike is somebody else: `K` (U+212A) folds
+    /// to `k`, but a name in ASCII is written in ASCII (CVE-2020-12063).
     pub fn is_same_person(&self, other: &Self) -> bool {
-        self.domain == other.domain && self.local_part.to_lowercase() == other.local_part.to_lowercase()
+        let (ours, theirs) = (self.local_part.as_str(), other.local_part.as_str());
+        let alike = match ours.is_ascii() && theirs.is_ascii() {
+            true => ours.eq_ignore_ascii_case(theirs),
+            false => ours.is_ascii() == theirs.is_ascii() && caseless::canonical_caseless_match_str(ours, theirs),
+        };
+        self.domain == other.domain && alike
     }
 
     /// Whether the local part is a quoted string, in which anything can stand.
@@ -200,6 +207,26 @@ mod tests {
             ("ann lee@example.org", Err(BadMailbox::BadLocalPart)),
         ] {
             assert_eq!(Mailbox::parse(text).map(|mailbox| mailbox.to_string()), expect.map(String::from), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_same_person_may_write_it_otherwise_and_a_look_alike_is_another() {
+        for (one, other, expect) in [
+            ("Ann@example.org", "ann@EXAMPLE.org", true),
+            ("jörg@exämple.org", "JO\u{308}RG@xn--exmple-cua.org", true),
+            ("straße@example.org", "STRASSE@example.org", false),
+            ("kim@example.org", "\u{212a}im@example.org", false),
+            ("sales@example.org", "\u{17f}ales@example.org", false),
+            ("ann@example.org", "\u{430}nn@example.org", false),
+            ("ann@example.org", "ann@ex\u{430}mple.org", false),
+            ("\u{3b1}\u{3c3}@example.org", "\u{391}\u{3c2}@example.org", true),
+            ("ann@example.org", "ann@sub.example.org", false),
+            ("ann@example.org", "\"ann\"@example.org", false),
+        ] {
+            let (one, other) = (Mailbox::parse(one).unwrap(), Mailbox::parse(other).unwrap());
+            assert_eq!(one.is_same_person(&other), expect, "{one} {other}");
+            assert_eq!(other.is_same_person(&one), expect, "{other} {one}");
         }
     }
 }

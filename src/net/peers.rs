@@ -1,8 +1,8 @@
 //! How many connections each peer has, and all together.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts connections by where they come from.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub enum Surplus {
 #[derive(Debug)]
 pub struct Seat {
     peers: Arc<Peers>,
-    /// None: it counts to the total alone.
+    /// Whose connection it is; a proxy's is nobody's until the proxy has said for whom it is.
     origin: Option<Origin>,
 }
 
@@ -55,46 +55,69 @@ impl Peers {
         Arc::new(Self { each, total, open: Mutex::default() })
     }
 
-    /// A place for one more connection.
+    /// A place for one more connection of this address.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Seat, Surplus> {
-        self.seat(Some(Origin::of(address)))
+        let mut seat = self.admit_proxy()?;
+        seat.assign(address)?;
+        Ok(seat)
     }
 
-    /// The same for somebody who speaks for many: only the total counts.
+    /// A place for a connection of somebody who speaks for others: it counts in all, and for no address yet.
     pub fn admit_proxy(self: &Arc<Self>) -> Result<Seat, Surplus> {
-        self.seat(None)
-    }
-
-    fn seat(self: &Arc<Self>, origin: Option<Origin>) -> Result<Seat, Surplus> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.lock();
         if open.total >= self.total {
             return Err(Surplus::AtAll);
         }
-        if let Some(origin) = origin {
-            let from_there = open.by_origin.entry(origin).or_default();
-            if *from_there >= self.each {
-                return Err(Surplus::FromThere);
-            }
-            *from_there += 1;
-        }
         open.total += 1;
-        Ok(Seat { peers: Arc::clone(self), origin })
+        Ok(Seat { peers: Arc::clone(self), origin: None })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// From now on the connection is this client's, and nobody else's.
+    pub fn assign(&mut self, address: IpAddr) -> Result<(), Surplus> {
+        let origin = Origin::of(address);
+        let mut open = self.peers.lock();
+        if let Some(before) = self.origin.take() {
+            open.leave(before);
+        }
+        let from_there = open.by_origin.entry(origin).or_default();
+        if *from_there >= self.peers.each {
+            return Err(Surplus::FromThere);
+        }
+        *from_there += 1;
+        self.origin = Some(origin);
+        Ok(())
+    }
+}
+
+impl Open {
+    fn leave(&mut self, origin: Origin) {
+        if let Some(from_there) = self.by_origin.get_mut(&origin) {
+            *from_there = from_there.saturating_sub(1);
+            if *from_there == 0 {
+                self.by_origin.remove(&origin);
+            }
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut open = self.peers.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.peers.lock();
         open.total = open.total.saturating_sub(1);
-        let Some(origin) = self.origin else { return };
-        if let Some(from_there) = open.by_origin.get_mut(&origin) {
-            *from_there = from_there.saturating_sub(1);
-            if *from_there == 0 {
-                open.by_origin.remove(&origin);
-            }
+        if let Some(origin) = self.origin {
+            open.leave(origin);
         }
     }
 }
+
+/// Where somebody is whose proxy does not know: in no network, so with no rights.
+pub const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 #[cfg(test)]
 mod tests {
@@ -121,5 +144,21 @@ mod tests {
         assert_eq!(peers.admit_proxy().unwrap_err(), Surplus::AtAll);
         drop(proxy);
         assert!(peers.admit_proxy().is_ok());
+    }
+
+    #[test]
+    fn a_place_of_a_proxy_goes_from_client_to_client() {
+        let peers = Peers::new(1, 2);
+        let (one, two): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let mut seat = peers.admit_proxy().unwrap();
+        let other = peers.admit(one).unwrap();
+        assert_eq!(peers.admit_proxy().unwrap_err(), Surplus::AtAll);
+        assert_eq!(seat.assign(one), Err(Surplus::FromThere));
+        drop(other);
+        assert_eq!((seat.assign(one), seat.assign(two)), (Ok(()), Ok(())));
+        assert_eq!(peers.open.lock().unwrap().by_origin.len(), 1);
+        drop(seat);
+        let open = peers.open.lock().unwrap();
+        assert_eq!((open.total, open.by_origin.len()), (0, 0));
     }
 }

@@ -19,6 +19,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls_platform_verifier::Verifier;
 
+use super::client_certificate::{AnyClient, Ask};
 use crate::mistake::Mistake;
 
 /// The certificates of `certs/<name>/{fullchain,privkey}.pem`, swapped under running listeners.
@@ -101,9 +102,13 @@ impl ResolvesServerCert for Certificates {
 }
 
 /// For listeners. `alpn` is empty for SMTP, `h2` and `http/1.1` for the web.
-pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]], ask: Ask) -> Result<Arc<ServerConfig>, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
+    let builder = match ask {
+        Ask::No => builder.with_no_client_auth(),
+        Ask::Yes => builder.with_client_cert_verifier(AnyClient::new()),
+    };
+    let mut config = builder.with_cert_resolver(certificates);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
@@ -214,7 +219,8 @@ fn read_pair(directory: &Path) -> Result<CertifiedKey, Mistake> {
     Ok(certified)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Mistake> {
+/// All certificates of a PEM file; there is one at least.
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Mistake> {
     let broken = |error: rustls_pki_types::pem::Error| Mistake::whole(file, format!("certificate: {error}"));
     let chain: Vec<_> = CertificateDer::pem_file_iter(file).map_err(broken)?.collect::<Result<_, _>>().map_err(broken)?;
     if chain.is_empty() { Err(Mistake::whole(file, "no certificate in here")) } else { Ok(chain) }

@@ -8,6 +8,7 @@
 //! RFC 5321 §4.1; parameters: RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8), RFC 3461
 //! (RET, ENVID, NOTIFY, ORCPT), RFC 4954 (AUTH). BDAT and BINARYMIME are not offered.
 
+use super::xclient::Introduction;
 use crate::mail::{BadMailbox, BodyType, EnvelopeId, Mailbox, Notify, OriginalRecipient, Return, ReversePath, Utf8, xtext};
 
 /// One command, well-formed.
@@ -37,6 +38,10 @@ pub enum Command {
     StartTls,
     /// AUTH.
     Auth(Auth),
+    /// XCLIENT.
+    Introduce(Introduction),
+    /// XFORWARD, whatever follows it.
+    Forward,
 }
 
 /// MAIL with its parameters.
@@ -131,6 +136,8 @@ impl Command {
             "VRFY" if argument.is_empty() => Err(BadCommand::Syntax("VRFY string")),
             "VRFY" => Ok(Self::Vrfy),
             "AUTH" => Auth::parse(argument).map(Self::Auth),
+            "XCLIENT" => Introduction::parse(argument).map(Self::Introduce),
+            "XFORWARD" => Ok(Self::Forward),
             "EXPN" | "TURN" | "ETRN" | "SEND" | "SOML" | "SAML" | "BDAT" | "BURL" | "ATRN" => Err(BadCommand::NotOffered),
             _ => Err(BadCommand::Unknown),
         }
@@ -213,8 +220,12 @@ fn alone(argument: &str, command: Command) -> Result<Command, BadCommand> {
 /// The name in EHLO, of which many clients write nonsense: it is kept for the trace field only, so
 /// anything of one word passes, with all that could harm a header field taken out.
 fn name(argument: &str) -> Option<String> {
-    let word = argument.split(' ').next().filter(|word| !word.is_empty())?;
-    Some(word.chars().map(|c| if c.is_ascii_alphanumeric() || "-._:[]".contains(c) { c } else { '?' }).take(NAME_MAX).collect())
+    argument.split(' ').next().filter(|word| !word.is_empty()).map(clean_name)
+}
+
+/// A name as it may stand in a trace field.
+pub(super) fn clean_name(word: &str) -> String {
+    word.chars().map(|c| if c.is_ascii_alphanumeric() || "-._:[]".contains(c) { c } else { '?' }).take(NAME_MAX).collect()
 }
 
 /// What stands between the angle brackets, and after them. A `>` within quotes is text.

@@ -1,12 +1,14 @@
 //! SMTP: sessions without sockets, and the drivers that give them some. RFC 5321.
 //!
-//! `command` and `reply` are the lines, `session` the state machine, `framing` the end of DATA and
-//! dot-stuffing in both directions, `server` and `client` the drivers. What becomes of a message is
+//! `command` and `reply` are the lines, `session` the state machine, `rights` and `sender` who may send and
+//! how much, `framing` the end of DATA and dot-stuffing in both directions, `server` and `client` the
+//! drivers. What becomes of a message is
 //! not decided here: the server hands a [`Transaction`] to an [`Intake`] and says 250 only with its
 //! [`Receipt`].
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -23,11 +25,14 @@ pub mod options;
 mod receive;
 pub mod reception;
 pub mod reply;
+pub mod rights;
 pub mod sasl;
+pub mod sender;
 pub mod server;
 pub mod session;
 pub mod users;
 mod wire;
+pub mod xclient;
 
 pub use options::{ForeignFrom, Options, TraceClient};
 pub use receive::judge_header;
@@ -66,6 +71,8 @@ pub struct Peer {
     pub with: &'static str,
     /// Who AUTH proved it to be, and what he may send as.
     pub identity: Option<users::Identity>,
+    /// Where it speaks for many: the fields of which one has to prove that the message is of the house.
+    pub marks: Option<Arc<[rights::Mark]>>,
 }
 
 /// Proof that somebody holds the message: our queue, on stable storage, or the next hop.
@@ -89,6 +96,11 @@ pub enum Refusal {
     Malformed {
         /// `5.6.0`, `5.4.6`, …
         status: EnhancedStatus,
+        /// In plain words, ASCII.
+        because: String,
+    },
+    /// The sender has sent so much lately that more of it waits.
+    TooMuch {
         /// In plain words, ASCII.
         because: String,
     },

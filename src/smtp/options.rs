@@ -14,8 +14,12 @@ crate::options! {
         submission: Vec<SocketAddr> = vec![any(587)],
         /// Addresses for SMTP under TLS from the first octet (RFC 8314).
         listen_tls: Vec<SocketAddr> = vec![any(465)],
-        /// Networks whose clients may send through the gateway without AUTH. A shared cloud's range is nobody's identity: do not list it.
+        /// Networks whose clients may send through the gateway without AUTH. A shared cloud's range is nobody's identity: see `[[smtp.clouds]]`.
         relay_networks: Vec<IpNet> = vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()],
+        /// Networks of TCP proxies in front of us: their connections begin with a PROXY header, version 1 or 2, that says who the client is.
+        proxy_networks: Vec<IpNet> = Vec::new(),
+        /// Networks of mail servers that may say by XCLIENT who the client is.
+        xclient_networks: Vec<IpNet> = Vec::new(),
         /// Mail from relay networks whose sender is not of our domains: `reject`, or `pass` (forwarders, inbound mail behind another server). Reports go to our own senders only: foreign mail that fails later is gone, and the log names it as `unreported`.
         foreign_from: ForeignFrom = ForeignFrom::Reject,
         /// What the Received field that we add says of the client: `full` (its name and address), or `none` (neither leaves the house).
@@ -24,6 +28,10 @@ crate::options! {
         users_file: Option<PathBuf> = None,
         /// Largest message, in octets.
         message_size: u64 = 104_857_600,
+        /// Messages in an hour from one sender: an AUTH user, else an address of ours in From. Above, 451 and an alarm in the log; 0 is no limit.
+        sender_messages: u64 = 10_000,
+        /// Recipients in an hour for one sender; 0 is no limit.
+        sender_recipients: u64 = 100_000,
         /// Recipients in one transaction; RFC 5321 asks for at least 100.
         recipients: usize = 1_000,
         /// Connections at once, from everywhere.
@@ -36,6 +44,8 @@ crate::options! {
         stranger_timeout: u64 = 60,
         /// Seconds after which a message must come with at least 1 KiB/s on the whole.
         slow_after: u64 = 60,
+        /// Seconds before the reply to each wrong command after the fifth, and to a wrong password; with each further one from the same address twice as long, up to sixteen times. At most 15.
+        error_delay: u64 = 1,
         /// Seconds that a session may last.
         session_timeout: u64 = 1_800,
         /// Seconds that messages on their way in get when the gateway stops; who is not done by then hears 421. At most 20.

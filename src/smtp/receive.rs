@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::framing::{Bare, DataReader, LINE_MAX, Progress};
 use super::reception::{Draft, NoRoom};
 use super::reply::{self, Fixed, Reply, fixed};
-use super::server::{Hangup, Pace, Server, Stream};
+use super::server::{Hangup, Server, Stay, Stream};
 use super::wire::Wire;
 use super::{Intake, Peer, Received, Transaction};
 use crate::event::meter::Step;
@@ -27,9 +27,9 @@ pub(super) enum Outcome {
 }
 
 /// Reads one message. Its time grows with its octets: 1 KiB/s on the whole is enough, less is not.
-pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut Wire<S>, pace: &Pace) -> Result<Outcome, Hangup> {
+pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut Wire<S>, stay: &Stay) -> Result<Outcome, Hangup> {
     let options = &server.house.options;
-    timeout_at(pace.ends, wire.flush()).await.map_err(|_| Hangup::Gone)??;
+    timeout_at(stay.ends, wire.flush()).await.map_err(|_| Hangup::Gone)??;
     let began = Instant::now();
     let mut reading = Reading { reader: DataReader::default(), draft: server.reception.begin(), refused: None, octets: 0 };
     loop {
@@ -37,7 +37,7 @@ pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut
             return reading.conclude().await;
         }
         let earned = Duration::from_secs(options.slow_after + reading.octets / KIB);
-        let deadline = (began + earned).min(pace.ends);
+        let deadline = (began + earned).min(stay.ends);
         timeout_at(deadline, wire.fill(DATA_BUFFER)).await.map_err(|_| Hangup::Saying(fixed::TOO_SLOW.into()))??;
     }
 }

@@ -11,6 +11,7 @@ use std::fmt::Write;
 
 use super::{Receipt, Refusal};
 use crate::mail::{Domain, EnhancedStatus};
+use crate::net::peers::Surplus;
 
 /// A reply, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +37,20 @@ impl From<&Refusal> for Reply {
         match refusal {
             Refusal::Forbidden { because } => Self::owned(550, status(5, 7, 1), because.clone()),
             Refusal::Malformed { status, because } => Self::owned(554, *status, because.clone()),
+            Refusal::TooMuch { because } => Self::owned(451, status(4, 7, 1), because.clone()),
             Refusal::ByNextHop(said) => Self::owned(said.code.unwrap_or(550), said.status, said.words.clone()),
             // What our trouble is stands in the log; a stranger has no use for it.
             Refusal::Unavailable(_) => Self::new(451, status(4, 3, 0), "try again later"),
             Refusal::Full => Self::new(452, status(4, 3, 1), "no room for the message now, try again later"),
+        }
+    }
+}
+
+impl From<Surplus> for Reply {
+    fn from(surplus: Surplus) -> Self {
+        match surplus {
+            Surplus::FromThere => fixed::TOO_MANY_FROM_YOU.into(),
+            Surplus::AtAll => fixed::TOO_MANY_CONNECTIONS.into(),
         }
     }
 }
@@ -88,6 +99,11 @@ impl Reply {
     /// The enhanced status, if the reply has one.
     pub const fn status(&self) -> Option<EnhancedStatus> {
         self.status
+    }
+
+    /// Whether the client is told that it is wrong.
+    pub const fn is_error(&self) -> bool {
+        self.code >= 500
     }
 
     /// Whether the client is told that something is wrong.
@@ -197,6 +213,10 @@ pub mod fixed {
         TLS_ALREADY = 503 (5, 5, 1) "TLS is on already";
         /// A second AUTH, or AUTH within a transaction. RFC 4954 §4.
         NO_AUTH_NOW = 503 (5, 5, 1) "no AUTH at this point";
+        /// XCLIENT within a transaction.
+        NOT_IN_TRANSACTION = 503 (5, 5, 1) "there is a transaction, say RSET first";
+        /// XCLIENT of somebody who may not speak for others, and XFORWARD of anybody.
+        NOT_FOR_OTHERS = 550 (5, 7, 0) "insufficient authorization";
         /// AUTH in the clear. RFC 4954 §4.
         AUTH_NEEDS_TLS = 538 (5, 7, 11) "say STARTTLS first, passwords are not taken in the clear";
         /// A mechanism that we do not have.
@@ -281,6 +301,7 @@ mod tests {
         for (refusal, expect) in [
             (Refusal::Forbidden { because: "no cards by mail".into() }, "550 5.7.1 no cards by mail\r\n"),
             (Refusal::Malformed { status: status(5, 6, 0), because: "two boundaries".into() }, "554 5.6.0 two boundaries\r\n"),
+            (Refusal::TooMuch { because: "slower please".into() }, "451 4.7.1 slower please\r\n"),
             (Refusal::Unavailable(Fault("disk sda1 on fire".into())), "451 4.3.0 try again later\r\n"),
             (by_next_hop(Some(552), (5, 2, 2), "mailbox full\r\n250 x"), "552 5.2.2 mailbox full??250 x\r\n"),
             (by_next_hop(None, (5, 6, 7), "no SMTPUTF8"), "550 5.6.7 no SMTPUTF8\r\n"),

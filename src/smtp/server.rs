@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,18 +23,20 @@ use tokio_rustls::TlsAcceptor;
 use super::framing::{Line, take_line};
 use super::options::Options;
 use super::reception::Reception;
-use super::reply::{Fixed, Reply, fixed};
+use super::reply::{Reply, fixed};
+use super::rights::{Rights, contain};
 use super::sasl::Claim;
-use super::session::{Act, Cover, House, LINE_MAX, Offer, Session};
+use super::session::{Act, House, LINE_MAX, Offer, Session};
 use super::users::{Users, Verdict};
-use super::wire::{Pipelined, Wire};
+use super::wire::Wire;
 use super::{Intake, receive};
 use crate::clock::Clock;
 use crate::event::meter::Connected;
 use crate::event::{Event, emit};
 use crate::mail::{Admd, Envelope};
 use crate::net::descriptors::Shares;
-use crate::net::peers::{Peers, Seat, Surplus};
+use crate::net::peers::{Peers, Seat};
+use crate::net::proxy_header::{self, NoHeader, Spoken};
 
 /// Takes SMTP connections for one intake.
 pub struct Server<I> {
@@ -62,8 +65,10 @@ pub enum Doors {
 pub struct Setup {
     /// Which domains are ours, and our name.
     pub admd: Admd,
-    /// Rights and limits.
+    /// Limits, and whom to believe.
     pub options: Options,
+    /// Who may relay without AUTH.
+    pub rights: Arc<ArcSwap<Rights>>,
     /// Where the time comes from.
     pub clock: Clock,
     /// Who may send after AUTH.
@@ -100,14 +105,15 @@ impl From<std::io::Error> for Hangup {
 /// A connection that has a place.
 struct Guest {
     stream: TcpStream,
-    address: IpAddr,
+    /// Whose socket it is: the client's, or that of a proxy of ours.
+    peer: IpAddr,
     start: Start,
-    pace: Pace,
-    _seat: Seat,
+    stay: Stay,
 }
 
-/// When a session is over at the latest, and since when the gateway stops.
-pub(super) struct Pace {
+/// A connection's place, when its session is over at the latest, and since when the gateway stops.
+pub(super) struct Stay {
+    seat: Seat,
     pub(super) ends: Instant,
     doors: watch::Receiver<Doors>,
     drain: Duration,
@@ -117,10 +123,10 @@ pub(super) struct Pace {
 impl<I: Intake> Server<I> {
     /// A server; it runs when it is given listeners.
     pub fn new(intake: Arc<I>, setup: Setup) -> Arc<Self> {
-        let Setup { admd, options, clock, users, tls, spool } = setup;
+        let Setup { admd, options, rights, clock, users, tls, spool } = setup;
         let offer = |is_there| if is_there { Offer::Yes } else { Offer::No };
         let peers = Peers::new(options.connections_per_address, options.connections.min(Shares::now().sessions));
-        let house = House { admd, options, tls: offer(tls.is_some()), auth: offer(users.is_some() && tls.is_some()) };
+        let house = House { admd, options, rights, tls: offer(tls.is_some()), auth: offer(users.is_some() && tls.is_some()) };
         let (tls, reception) = (tls.map(TlsAcceptor::from), Reception::new(spool));
         Arc::new(Self { intake, house: Arc::new(house), reception, clock, users, tls, peers, doors: watch::Sender::default() })
     }
@@ -147,10 +153,10 @@ impl<I: Intake> Server<I> {
                 () = &mut stop => break,
                 Some(_) = sessions.join_next() => {}
                 taken = listener.accept() => match taken {
-                    Ok((stream, address)) => {
-                        if let Some(seat) = self.admit(&stream, address.ip()) {
-                            let pace = self.pace(told.clone());
-                            let guest = Guest { stream, address: address.ip().to_canonical(), start, pace, _seat: seat };
+                    Ok((stream, peer)) => {
+                        let peer = peer.ip().to_canonical();
+                        if let Some(seat) = self.admit(&stream, peer) {
+                            let guest = Guest { stream, peer, start, stay: self.stay(seat, told.clone()) };
                             sessions.spawn(Arc::clone(&self).serve(guest));
                         }
                     }
@@ -167,21 +173,20 @@ impl<I: Intake> Server<I> {
         }
     }
 
-    fn admit(&self, stream: &TcpStream, address: IpAddr) -> Option<Seat> {
+    /// A place for a connection. Who speaks for others has as many as there are: what counts is for whom.
+    fn admit(&self, stream: &TcpStream, peer: IpAddr) -> Option<Seat> {
         if self.doors() == Doors::Closed {
             turn_away(stream, fixed::GOING_DOWN);
             return None;
         }
-        let words = |surplus| match surplus {
-            Surplus::FromThere => fixed::TOO_MANY_FROM_YOU,
-            Surplus::AtAll => fixed::TOO_MANY_CONNECTIONS,
-        };
-        self.peers.admit(address).map_err(|surplus| turn_away(stream, words(surplus))).ok()
+        let named = contain(&self.house.options.proxy_networks, peer) || contain(&self.house.options.xclient_networks, peer);
+        let seat = if named { self.peers.admit_proxy() } else { self.peers.admit(peer) };
+        seat.map_err(|surplus| turn_away(stream, surplus)).ok()
     }
 
-    fn pace(&self, stopping: watch::Receiver<Option<Instant>>) -> Pace {
+    fn stay(&self, seat: Seat, stopping: watch::Receiver<Option<Instant>>) -> Stay {
         let ends = Instant::now() + Duration::from_secs(self.house.options.session_timeout);
-        Pace { ends, drain: self.drain(), stopping, doors: self.doors.subscribe() }
+        Stay { seat, ends, drain: self.drain(), stopping, doors: self.doors.subscribe() }
     }
 
     fn drain(&self) -> Duration {
@@ -190,69 +195,102 @@ impl<I: Intake> Server<I> {
 
     /// One connection from its first octet to its last.
     async fn serve(self: Arc<Self>, guest: Guest) {
-        let Guest { stream, address, start, mut pace, _seat } = guest;
+        let Guest { mut stream, peer, start, mut stay } = guest;
         let _connected = Connected::new("smtp");
         // One write per reply or batch: waiting for more to send would only delay it.
         let _ = stream.set_nodelay(true);
+        let Some(client) = self.client(&mut stream, peer, &mut stay.seat).await else { return };
+        let (session, banner) = Session::open(Arc::clone(&self.house), client);
         match start {
-            Start::Plain => self.serve_plain(stream, address, &mut pace).await,
-            Start::Tls => {
-                let (session, banner) = Session::open(Arc::clone(&self.house), address, Cover::Tls);
-                Box::pin(self.serve_tls(stream, (session, Some(banner)), &mut pace)).await;
+            Start::Plain => self.serve_plain(stream, (session, banner), &mut stay).await,
+            Start::Tls => Box::pin(self.serve_tls(stream, (session, Some(banner)), &mut stay)).await,
+        }
+    }
+
+    /// Where the client is. A proxy of ours says so before anything else, and a connection of which it does not is closed.
+    async fn client(&self, stream: &mut TcpStream, peer: IpAddr, seat: &mut Seat) -> Option<IpAddr> {
+        if !contain(&self.house.options.proxy_networks, peer) {
+            return Some(peer);
+        }
+        match proxy_header::read(stream).await {
+            Ok(Spoken::Own) => Some(peer),
+            Ok(Spoken::For(client)) => match seat.assign(client.ip()) {
+                Ok(()) => Some(client.ip()),
+                Err(surplus) => {
+                    turn_away(stream, surplus);
+                    None
+                }
+            },
+            // Proxies that look whether the port is open do so every few seconds.
+            Err(NoHeader::Gone) => None,
+            Err(missing @ (NoHeader::Late | NoHeader::Malformed)) => {
+                emit(&Event::Refused { status: "5.5.2", because: missing.words() });
+                None
             }
         }
     }
 
-    async fn serve_plain(&self, stream: TcpStream, address: IpAddr, pace: &mut Pace) {
-        let (session, banner) = Session::open(Arc::clone(&self.house), address, Cover::Plain);
+    async fn serve_plain(&self, stream: TcpStream, (session, banner): (Session, Reply), stay: &mut Stay) {
         let mut wire = Wire::new(stream);
         if spoke_already(wire.stream()) {
             return hang_up(wire, Hangup::Saying(fixed::SPOKE_TOO_SOON.into())).await;
         }
         wire.say(&banner);
-        let end = Box::pin(self.converse(&mut wire, session, pace)).await;
-        match end {
-            Err(hangup) => hang_up(wire, hangup).await,
-            // RFC 3207 §4.2, and the injections of 2011: what came before the handshake is never read after it.
-            Ok((session, ready)) => match wire.into_bare() {
-                Err(Pipelined(wire)) => hang_up(wire, Hangup::Saying(fixed::SPOKE_TOO_SOON.into())).await,
-                Ok(mut stream) => {
-                    let mut said = Vec::new();
-                    ready.write(&mut said);
-                    if stream.write_all(&said).await.is_ok() {
-                        Box::pin(self.serve_tls(stream, (session.secured(), None), pace)).await;
-                    }
-                }
-            },
+        let (session, ready) = match Box::pin(self.converse(&mut wire, session, stay)).await {
+            Ok(turning) => turning,
+            Err(hangup) => return hang_up(wire, hangup).await,
+        };
+        // RFC 3207 §4.2, and the injections of 2011: what came behind STARTTLS is never read after the handshake. What came before
+        // it in the same batch was answered, as RFC 2920 §3.1 has it.
+        if !wire.input.is_empty() {
+            return hang_up(wire, Hangup::Saying(fixed::SPOKE_TOO_SOON.into())).await;
+        }
+        wire.say(&ready);
+        if timeout(LINGER, wire.flush()).await.is_ok_and(|flushed| flushed.is_ok())
+            && let Ok(stream) = wire.into_bare()
+        {
+            Box::pin(self.serve_tls(stream, (session, None), stay)).await;
         }
     }
 
-    async fn serve_tls(&self, stream: TcpStream, (session, banner): (Session, Option<Reply>), pace: &mut Pace) {
+    /// The handshake, and what comes after it. The banner is said by who has not said it in the clear.
+    async fn serve_tls(&self, stream: TcpStream, (session, banner): (Session, Option<Reply>), stay: &mut Stay) {
         let Some(tls) = &self.tls else { return };
         let patience = Duration::from_secs(self.house.options.stranger_timeout);
         // Within a handshake nobody can be told anything.
-        let handshake = pace.before(Call::Octets, timeout(patience, tls.accept(stream)));
+        let handshake = stay.before(Call::Octets, timeout(patience, tls.accept(stream)));
         let Ok(Ok(Ok(stream))) = handshake.await else { return };
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let standing = self.house.rights.load().of_certificate(session.address(), shown, self.clock.now());
         let mut wire = Wire::new(stream);
         if let Some(banner) = banner {
             wire.say(&banner);
         }
-        if let Err(hangup) = self.converse(&mut wire, session, pace).await {
+        if let Err(hangup) = self.converse(&mut wire, session.secured(standing), stay).await {
             hang_up(wire, hangup).await;
         }
     }
 
     /// The command loop: a line, what the session makes of it, what that asks for. Ends with STARTTLS and the reply to it, or with a hang-up.
-    async fn converse<S: Stream>(&self, wire: &mut Wire<S>, mut session: Session, pace: &mut Pace) -> Result<(Session, Reply), Hangup> {
+    async fn converse<S: Stream>(&self, wire: &mut Wire<S>, mut session: Session, stay: &mut Stay) -> Result<(Session, Reply), Hangup> {
         loop {
-            let line = self.next_line(wire, &session, pace).await?;
-            let (next, act) = self.settled(session.on(line, &|size| self.intake.has_room(size))).await;
+            let line = self.next_line(wire, &session, stay).await?;
+            let (next, act) = self.settled(session.on(line, &|size| self.intake.has_room(size)), stay).await?;
             session = next;
             match act {
-                Act::Reply(reply) => wire.say(&reply),
-                Act::Receive(go_ahead, envelope) => {
-                    let reply = self.message(wire, (&session, go_ahead, envelope), pace).await?;
+                Act::Reply(reply) => {
+                    if reply.is_error() && session.is_a_nuisance() {
+                        stay.delay(Duration::from_secs(self.house.options.error_delay)).await?;
+                    }
                     wire.say(&reply);
+                }
+                Act::Receive(go_ahead, envelope) => {
+                    let reply = self.message(wire, (&session, go_ahead, envelope), stay).await?;
+                    wire.say(&reply);
+                }
+                Act::Move(banner, address) => {
+                    stay.seat.assign(address).map_err(|surplus| Hangup::Saying(surplus.into()))?;
+                    wire.say(&banner);
                 }
                 Act::StartTls(ready) => return Ok((session, ready)),
                 // `settled` leaves no claim unchecked; if it did, nobody would be let in.
@@ -263,21 +301,25 @@ impl<I: Intake> Server<I> {
     }
 
     /// Checks a password where the session asks for that.
-    async fn settled(&self, (session, act): (Session, Act)) -> (Session, Act) {
+    async fn settled(&self, (session, act): (Session, Act), stay: &mut Stay) -> Result<(Session, Act), Hangup> {
         match act {
             Act::Verify(claim) => {
-                let verdict = self.verify(claim, session.peer(crate::mail::Utf8::No).address).await;
-                session.verified(verdict)
+                let verdict = self.verify(claim, session.address(), stay).await?;
+                Ok(session.verified(verdict))
             }
-            act @ (Act::Reply(_) | Act::Receive(..) | Act::StartTls(_) | Act::Close(_)) => (session, act),
+            act @ (Act::Reply(_) | Act::Receive(..) | Act::Move(..) | Act::StartTls(_) | Act::Close(_)) => Ok((session, act)),
         }
     }
 
-    async fn verify(&self, claim: Claim, address: IpAddr) -> Verdict {
-        match &self.users {
-            Some(users) => users.verify(claim, address, self.clock.now()).await,
-            None => Verdict::Unavailable,
+    async fn verify(&self, claim: Claim, address: IpAddr, stay: &mut Stay) -> Result<Verdict, Hangup> {
+        let Some(users) = &self.users else { return Ok(Verdict::Unavailable) };
+        let now = self.clock.now();
+        let verdict = users.verify(claim, address, now).await;
+        if verdict == Verdict::False {
+            // The same for a name that nobody has: how long it takes must not tell which.
+            stay.delay(Duration::from_secs(self.house.options.error_delay) * users.slowness(address, now)).await?;
         }
+        Ok(verdict)
     }
 
     /// From the go-ahead to the reply to the final dot.
@@ -285,7 +327,7 @@ impl<I: Intake> Server<I> {
         &self,
         wire: &mut Wire<S>,
         (session, go_ahead, envelope): (&Session, Reply, Envelope),
-        pace: &Pace,
+        stay: &Stay,
     ) -> Result<Reply, Hangup> {
         // RFC 2920 §3.1: a client waits for 354. What stands there already is somebody else's message.
         if !wire.input.is_empty() {
@@ -293,18 +335,18 @@ impl<I: Intake> Server<I> {
         }
         wire.say(&go_ahead);
         let peer = session.peer(envelope.utf8);
-        match pace.before(Call::Octets, receive::message(self, wire, pace)).await?? {
-            receive::Outcome::Complete(message) => pace.before(Call::Reply, receive::settle(self, envelope, message, peer)).await,
+        match stay.before(Call::Octets, receive::message(self, wire, stay)).await?? {
+            receive::Outcome::Complete(message) => stay.before(Call::Reply, receive::settle(self, envelope, message, peer)).await,
             receive::Outcome::Refused(reply) => Ok(reply),
         }
     }
 
     /// The client's next line. What we have said is sent when there is nothing more to read.
-    async fn next_line<S: Stream>(&self, wire: &mut Wire<S>, session: &Session, pace: &mut Pace) -> Result<Line, Hangup> {
+    async fn next_line<S: Stream>(&self, wire: &mut Wire<S>, session: &Session, stay: &mut Stay) -> Result<Line, Hangup> {
         let options = &self.house.options;
         let patience = if session.is_trusted() { options.command_timeout } else { options.stranger_timeout };
         let deadline = Instant::now() + Duration::from_secs(patience);
-        let ends = pace.ends;
+        let ends = stay.ends;
         loop {
             match take_line(&mut wire.input, LINE_MAX) {
                 Line::Partial => {}
@@ -313,7 +355,7 @@ impl<I: Intake> Server<I> {
             timeout_at(deadline, wire.flush()).await.map_err(|_| Hangup::Gone)??;
             tokio::select! {
                 biased;
-                () = pace.told_to_stop() => return Err(Hangup::Saying(fixed::GOING_DOWN.into())),
+                () = stay.told_to_stop() => return Err(Hangup::Saying(fixed::GOING_DOWN.into())),
                 filled = timeout_at(deadline.min(ends), wire.fill(COMMAND_BUFFER)) => match filled {
                     Ok(filled) => filled?,
                     Err(_) if ends <= deadline => return Err(Hangup::Saying(fixed::SESSION_TOO_LONG.into())),
@@ -333,12 +375,20 @@ enum Call {
     Reply,
 }
 
-impl Pace {
+impl Stay {
     /// Waits for the gateway to stop or to close its doors. A server that is gone has stopped as well.
     async fn told_to_stop(&mut self) {
         tokio::select! {
             _ = self.stopping.wait_for(Option::is_some) => {}
             _ = self.doors.wait_for(|doors| *doors == Doors::Closed) => {}
+        }
+    }
+
+    /// Keeps a client waiting for its answer, but nobody who wants to stop.
+    async fn delay(&mut self, time: Duration) -> Result<(), Hangup> {
+        tokio::select! {
+            () = sleep(time) => Ok(()),
+            () = self.told_to_stop() => Err(Hangup::Saying(fixed::GOING_DOWN.into())),
         }
     }
 
@@ -398,8 +448,8 @@ async fn hang_up<S: Stream>(mut wire: Wire<S>, hangup: Hangup) {
 }
 
 /// A 421 without a task or a wait: whoever floods us gets no more than one write of ours.
-fn turn_away(stream: &TcpStream, words: Fixed) {
-    let reply = Reply::from(words);
+fn turn_away(stream: &TcpStream, why: impl Into<Reply>) {
+    let reply: Reply = why.into();
     let mut said = Vec::new();
     reply.write(&mut said);
     let _ = rustix::net::send(stream, &said, rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL);

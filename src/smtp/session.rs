@@ -11,13 +11,17 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::Peer;
 use super::command::{Auth, BadCommand, Command, ForwardPath, Mail, Rcpt};
 use super::framing::Line;
 use super::options::{ForeignFrom, Options};
 use super::reply::{Fixed, Reply, fixed};
+use super::rights::{Rights, Standing, contain};
 use super::sasl::{self, Claim, Exchange, Step};
 use super::users::{Identity, Verdict};
+use super::xclient::{self, Introduction};
 use crate::mail::{Admd, BadMailbox, EnhancedStatus, Envelope, Mailbox, Recipient, ReversePath, Utf8};
 
 /// One conversation.
@@ -25,6 +29,11 @@ use crate::mail::{Admd, BadMailbox, EnhancedStatus, Envelope, Mailbox, Recipient
 pub struct Session {
     house: Arc<House>,
     address: IpAddr,
+    /// What the client may do by where it is and what it showed.
+    standing: Standing,
+    /// Whether it may say by XCLIENT for whom it speaks: settled by its own address, whatever it says later.
+    introduces: Offer,
+    told: Introduction,
     cover: Cover,
     identity: Option<Identity>,
     tally: Tally,
@@ -36,8 +45,10 @@ pub struct Session {
 pub struct House {
     /// Which domains are ours, and our name.
     pub admd: Admd,
-    /// Rights and limits.
+    /// Limits.
     pub options: Options,
+    /// Who may relay without AUTH; swapped by a reload.
+    pub rights: Arc<ArcSwap<Rights>>,
     /// Whether there is a certificate.
     pub tls: Offer,
     /// Whether there are users.
@@ -73,6 +84,8 @@ pub enum Act {
     StartTls(Reply),
     /// Check this; then [`Session::verified`].
     Verify(Claim),
+    /// Say this; the client is here from now on.
+    Move(Reply, IpAddr),
     /// Say this and hang up.
     Close(Reply),
 }
@@ -96,9 +109,12 @@ struct Greeting {
     dialect: Dialect,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Dialect {
+/// What a session began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// HELO.
     Smtp,
+    /// EHLO.
     Esmtp,
 }
 
@@ -110,10 +126,14 @@ struct Tally {
 }
 
 impl Session {
-    /// A client is there; say the banner.
-    pub fn open(house: Arc<House>, address: IpAddr, cover: Cover) -> (Self, Reply) {
+    /// A client is there, in the clear so far; say the banner.
+    pub fn open(house: Arc<House>, address: IpAddr) -> (Self, Reply) {
         let banner = Reply::banner(&house.admd.hostname);
-        (Self { house, address, cover, identity: None, tally: Tally::default(), state: State::Connected }, banner)
+        let standing = house.rights.load().of_address(address);
+        let introduces = if contain(&house.options.xclient_networks, address) { Offer::Yes } else { Offer::No };
+        let (told, tally, state) = (Introduction::default(), Tally::default(), State::Connected);
+        let session = Self { house, address, standing, introduces, told, cover: Cover::Plain, identity: None, tally, state };
+        (session, banner)
     }
 
     /// What a line of the client leads to. `room` says whether there is room for a message of so many octets.
@@ -127,9 +147,21 @@ impl Session {
         session.counted(act)
     }
 
-    /// The handshake is done. RFC 3207 §4.2: everything known from before it is forgotten.
-    pub fn secured(self) -> Self {
-        Self { cover: Cover::Tls, identity: None, state: State::Connected, ..self }
+    /// The handshake is done, and what was shown in it gives this standing. RFC 3207 §4.2: everything known from before it is
+    /// forgotten, but for whom the peer speaks: then the certificate is not the client's, and gives it nothing.
+    pub fn secured(self, standing: Standing) -> Self {
+        let standing = if self.told.address.is_some() { self.standing } else { standing };
+        Self { cover: Cover::Tls, standing, identity: None, state: State::Connected, ..self }
+    }
+
+    /// Where the client is.
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Whether it has said more wrong commands than happen to anybody.
+    pub const fn is_a_nuisance(&self) -> bool {
+        self.tally.errors > ERRORS_FREE
     }
 
     /// The claim was checked.
@@ -143,7 +175,10 @@ impl Session {
                 self.tally.guesses += 1;
                 fixed::BAD_CREDENTIALS
             }
-            Verdict::TooMany => fixed::TOO_MANY_GUESSES,
+            Verdict::TooMany => {
+                self.tally.guesses += 1;
+                fixed::TOO_MANY_GUESSES
+            }
             Verdict::Unavailable => fixed::AUTH_UNAVAILABLE,
         };
         if self.tally.guesses >= GUESSES_MAX {
@@ -154,7 +189,7 @@ impl Session {
 
     /// Whether it has relay rights: such a client gets more time.
     pub fn is_trusted(&self) -> bool {
-        self.identity.is_some() || self.is_in_relay_network()
+        self.identity.is_some() || self.standing != Standing::Stranger
     }
 
     /// The facts that go with a message. RFC 3848, RFC 6531 §4.3.
@@ -165,6 +200,7 @@ impl Session {
                 (greeting.helo.clone(), greeting.dialect)
             }
         };
+        let (helo, dialect) = (self.told.helo.clone().unwrap_or(helo), self.told.dialect.unwrap_or(dialect));
         let with = match (dialect, utf8, self.cover, self.identity.is_some()) {
             (Dialect::Smtp, ..) => "SMTP",
             (Dialect::Esmtp, Utf8::No, Cover::Plain, _) => "ESMTP",
@@ -174,7 +210,11 @@ impl Session {
             (Dialect::Esmtp, Utf8::Yes, Cover::Tls, false) => "UTF8SMTPS",
             (Dialect::Esmtp, Utf8::Yes, Cover::Tls, true) => "UTF8SMTPSA",
         };
-        Peer { address: self.address, helo, with, identity: self.identity.clone() }
+        let marks = match (&self.standing, &self.identity) {
+            (Standing::Tenant(marks), None) => Some(Arc::clone(marks)),
+            (Standing::Tenant(_), Some(_)) | (Standing::Stranger | Standing::Trusted, _) => None,
+        };
+        Peer { address: self.address, helo, with, identity: self.identity.clone(), marks }
     }
 
     fn on_line(self, line: &[u8], room: &dyn Fn(u64) -> bool) -> (Self, Act) {
@@ -201,6 +241,8 @@ impl Session {
             (session, Command::Ehlo(helo)) => session.greet(Greeting { helo, dialect: Dialect::Esmtp }),
             (session, Command::StartTls) => session.start_tls(),
             (session, Command::Auth(auth)) => session.begin_auth(&auth),
+            (session, Command::Introduce(introduction)) => session.introduce(introduction),
+            (session, Command::Forward) => session.say(fixed::NOT_FOR_OTHERS),
             (session, Command::Mail(mail)) => session.begin_transaction(mail, room),
             (session, Command::Rcpt(rcpt)) => session.add_recipient(rcpt),
             (session, Command::Data) => session.hand_out(),
@@ -226,6 +268,9 @@ impl Session {
         if self.offers_auth() {
             keywords.push("AUTH PLAIN LOGIN".into());
         }
+        if self.introduces == Offer::Yes {
+            keywords.push(xclient::KEYWORD.into());
+        }
         keywords.extend(["ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "DSN", "HELP"].map(Cow::from));
         keywords
     }
@@ -237,6 +282,23 @@ impl Session {
             _ if !self.offers_tls() => self.say(fixed::NOT_OFFERED),
             _ => (self.without_transaction(), Act::StartTls(fixed::READY_FOR_TLS.into())),
         }
+    }
+
+    /// The client is somebody else from here on: the conversation begins anew, with nothing left of what was proved before, by
+    /// AUTH or by a certificate that was the peer's own.
+    fn introduce(self, introduction: Introduction) -> (Self, Act) {
+        if self.introduces == Offer::No {
+            return self.say(fixed::NOT_FOR_OTHERS);
+        }
+        if matches!(self.state, State::Transaction(..)) {
+            return self.say(fixed::NOT_IN_TRANSACTION);
+        }
+        let told = introduction.after(self.told);
+        let address = told.address.unwrap_or(self.address);
+        let standing = self.house.rights.load().of_address(address);
+        let banner = Reply::banner(&self.house.admd.hostname);
+        let act = told.address.map_or(Act::Reply(banner.clone()), |address| Act::Move(banner, address));
+        (Self { address, standing, told, identity: None, tally: Tally::default(), state: State::Connected, ..self }, act)
     }
 
     fn begin_auth(self, auth: &Auth) -> (Self, Act) {
@@ -299,11 +361,19 @@ impl Session {
         if mail.utf8 == Utf8::No && mail.reverse_path.mailbox().is_some_and(Mailbox::needs_utf8) {
             return Err(fixed::UTF8_NOT_ASKED);
         }
-        judge_sender(&mail.reverse_path, (&self.house.admd, self.house.options.foreign_from), self.identity.as_ref())?;
+        judge_sender(&mail.reverse_path, (&self.house.admd, self.foreign_from()), self.identity.as_ref())?;
         match size {
             size if size > self.house.options.message_size => Err(fixed::TOO_BIG),
             size if !room(size) => Err(fixed::NO_ROOM),
             _ => Ok(()),
+        }
+    }
+
+    /// Mail of others is for forwarders among the relay networks; a cloud sends for the house or not at all.
+    fn foreign_from(&self) -> ForeignFrom {
+        match (&self.standing, &self.identity) {
+            (Standing::Tenant(_), None) => ForeignFrom::Reject,
+            (Standing::Tenant(_), Some(_)) | (Standing::Stranger | Standing::Trusted, _) => self.house.options.foreign_from,
         }
     }
 
@@ -357,10 +427,6 @@ impl Session {
         self.house.auth == Offer::Yes && self.cover == Cover::Tls && self.identity.is_none()
     }
 
-    fn is_in_relay_network(&self) -> bool {
-        self.house.options.relay_networks.iter().any(|network| network.contains(&self.address))
-    }
-
     fn say(self, reply: Fixed) -> (Self, Act) {
         (self, Act::Reply(reply.into()))
     }
@@ -372,7 +438,7 @@ impl Session {
 
     /// Hangs up on a client that does nothing but err or talk.
     fn counted(mut self, act: Act) -> (Self, Act) {
-        if matches!(&act, Act::Reply(reply) if reply.code() >= 500) {
+        if matches!(&act, Act::Reply(reply) if reply.is_error()) {
             self.tally.errors += 1;
         }
         match (&act, &self.tally) {
@@ -419,7 +485,7 @@ const fn path_detail(bad: BadMailbox) -> u16 {
 fn command_max(line: &[u8]) -> usize {
     match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_slice() {
         b"AUTH" => LINE_MAX,
-        b"MAIL" | b"RCPT" => PATH_LINE_MAX,
+        b"MAIL" | b"RCPT" | b"XCLI" => PATH_LINE_MAX,
         _ => COMMAND_MAX,
     }
 }
@@ -427,13 +493,15 @@ fn command_max(line: &[u8]) -> usize {
 const CRLF: usize = 2;
 /// RFC 5321 §4.5.3.1.4.
 const COMMAND_MAX: usize = 512;
-/// MAIL and RCPT with all their parameters.
+/// MAIL and RCPT with all their parameters, XCLIENT with all its attributes.
 const PATH_LINE_MAX: usize = 2_048;
 /// The longest line that any command may have: AUTH. RFC 4954 §4.
 pub const LINE_MAX: usize = 12_288;
+/// Wrong commands that are answered at once.
+const ERRORS_FREE: u32 = 5;
 /// Wrong commands in a session before we hang up.
 const ERRORS_MAX: u32 = 20;
 /// Commands that do nothing, between two messages.
 const TALK_MAX: u32 = 50;
-/// Wrong passwords in a session before we hang up.
+/// Passwords in a session that were wrong, or not looked at any more, before we hang up.
 const GUESSES_MAX: u32 = 3;

@@ -4,10 +4,13 @@
 //! # name : hash : addresses it may send as, beside a name that is an address itself
 //! ann@example.org:$argon2id$v=19$…:sales@example.org,info@example.org
 //! scanner:$argon2id$v=19$…:scanner@example.org
+//! crm:$argon2id$v=19$…:@example.org
 //! ```
 //!
-//! Guessing is slow for everybody (Argon2id), costs bounded memory (few at a time), and is cut
-//! off for an address after ten wrong guesses a minute. To a guesser, a wrong name and a wrong
+//! `@example.org` is every address of that domain, for programs that send in the name of all.
+//!
+//! Guessing is slow for everybody (Argon2id), costs bounded memory (few at a time), is answered later
+//! with each wrong guess, and is cut off for an address after ten of them a minute. To a guesser, a wrong name and a wrong
 //! password are one case, and take the same time.
 
 use std::collections::HashMap;
@@ -21,7 +24,7 @@ use tokio::sync::Semaphore;
 
 use super::sasl::Claim;
 use crate::crypto::password;
-use crate::mail::Mailbox;
+use crate::mail::{BadMailbox, Domain, Mailbox};
 use crate::mistake::Mistake;
 use crate::net::peers::Origin;
 
@@ -37,7 +40,33 @@ pub struct Users {
 #[derive(Debug, Clone)]
 struct User {
     phc: String,
-    may_send_as: Vec<Mailbox>,
+    may_send_as: Vec<SendAs>,
+}
+
+/// One entry of what a user may send as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendAs {
+    /// This address.
+    Mailbox(Mailbox),
+    /// Every address of this domain, and of none below it.
+    Everybody(Domain),
+}
+
+impl SendAs {
+    /// Parses `local-part@domain`, or `@domain` for everybody there.
+    pub fn parse(text: &str) -> Result<Self, BadMailbox> {
+        match text.strip_prefix('@') {
+            Some(domain) => Domain::parse(domain).map(Self::Everybody),
+            None => Mailbox::parse(text).map(Self::Mailbox),
+        }
+    }
+
+    fn covers(&self, from: &Mailbox) -> bool {
+        match self {
+            Self::Mailbox(own) => own.is_same_person(from),
+            Self::Everybody(domain) => domain == from.domain(),
+        }
+    }
 }
 
 /// Somebody who proved who he is.
@@ -45,18 +74,18 @@ struct User {
 pub struct Identity {
     /// The name in the users file.
     pub authcid: String,
-    addresses: Vec<Mailbox>,
+    may_send_as: Vec<SendAs>,
 }
 
 impl Identity {
-    /// Whether this reverse-path is his.
+    /// Whether this address is his.
     pub fn may_send_as(&self, from: &Mailbox) -> bool {
-        self.addresses.iter().any(|address| address.is_same_person(from))
+        self.may_send_as.iter().any(|own| own.covers(from))
     }
 
-    /// An identity with the addresses that it may send as.
-    pub const fn new(authcid: String, addresses: Vec<Mailbox>) -> Self {
-        Self { authcid, addresses }
+    /// An identity with what it may send as.
+    pub const fn new(authcid: String, may_send_as: Vec<SendAs>) -> Self {
+        Self { authcid, may_send_as }
     }
 }
 
@@ -110,6 +139,13 @@ impl Users {
             (Ok(_), _) => Verdict::False,
             (Err(_), _) => Verdict::Unavailable,
         }
+    }
+
+    /// How many times the usual delay a wrong password is worth: twice as much for each one from there within a minute.
+    pub fn slowness(&self, from: IpAddr, now: Timestamp) -> u32 {
+        let guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let wrong = guesses.get(&Origin::of(from)).map_or(0, |times| times.iter().filter(|at| now.duration_since(**at) < MINUTE).count());
+        1 << wrong.saturating_sub(1).min(DOUBLINGS_MAX)
     }
 
     /// Notes a guess; false if there were too many in the last minute.
@@ -174,9 +210,9 @@ fn parse(entry: &str) -> Result<(String, User), String> {
     if !phc.starts_with("$argon2id$") {
         return Err(format!("the hash of \"{name}\" does not begin with $argon2id$"));
     }
-    let mut may_send_as: Vec<Mailbox> = Mailbox::parse(name).into_iter().collect();
+    let mut may_send_as: Vec<SendAs> = Mailbox::parse(name).map(SendAs::Mailbox).into_iter().collect();
     for address in fields.next().unwrap_or_default().split(',').map(str::trim).filter(|address| !address.is_empty()) {
-        may_send_as.push(Mailbox::parse(address).map_err(|bad| format!("\"{address}\": {bad}"))?);
+        may_send_as.push(SendAs::parse(address).map_err(|bad| format!("\"{address}\": {bad}"))?);
     }
     if may_send_as.is_empty() {
         return Err(format!("\"{name}\" is not an address and has none that it may send as"));
@@ -188,6 +224,8 @@ fn parse(entry: &str) -> Result<(String, User), String> {
 const CHECKS_AT_ONCE: usize = 2;
 /// Wrong passwords that are looked at, for each address.
 const GUESSES_A_MINUTE: usize = 10;
+/// How often the delay doubles.
+const DOUBLINGS_MAX: usize = 4;
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 /// Addresses that are remembered for having guessed.
 const ORIGINS_MAX: usize = 10_000;
@@ -206,7 +244,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_of_the_file_are_named_at_once() {
-        let text = "# users\n\nann@example.org:$argon2id$x\nbob:$argon2id$x:bob\nann@example.org:$argon2id$y\ncarl:plain:c@example.org\ndora:$argon2id$x\nnothing\n";
+        let text = "# users\n\nann@example.org:$argon2id$x\nbob:$argon2id$x:bob\nann@example.org:$argon2id$y\ncarl:plain:c@example.org\ndora:$argon2id$x\nnothing\nerik:$argon2id$x:@\n";
         assert_eq!(
             load(text).unwrap_err(),
             [
@@ -215,19 +253,23 @@ mod tests {
                 "6: the hash of \"carl\" does not begin with $argon2id$",
                 "7: \"dora\" is not an address and has none that it may send as",
                 "8: no \":\" between name and hash",
+                "9: \"@\": the domain is not a valid name",
             ]
         );
     }
 
     #[test]
     fn a_user_may_send_as_its_own_name_and_the_listed_addresses() {
-        let users = load("ann@example.org:$argon2id$x:sales@example.org, info@example.org\n").unwrap();
+        let users = load("ann@example.org:$argon2id$x:sales@example.org, info@example.org, @example.net\n").unwrap();
         let user = users.known.load().get("ann@example.org").cloned().unwrap();
         let identity = Identity::new("ann@example.org".into(), user.may_send_as);
         for (from, expect) in [
             ("Ann@EXAMPLE.org", true),
             ("info@example.org", true),
             ("bob@example.org", false),
+            ("anybody@EXAMPLE.net", true),
+            ("anybody@sub.example.net", false),
+            ("anybody@ex\u{430}mple.net", false),
             ("ann@sub.example.org", false),
             ("\u{0430}nn@example.org", false),
         ] {
@@ -245,6 +287,7 @@ mod tests {
         }
         assert!(!users.count(here, at(11)));
         assert!(users.count(there, at(11)));
+        assert_eq!((users.slowness(here, at(11)), users.slowness(there, at(11))), (16, 1));
         users.uncount(here, at(3));
         assert!(users.count(here, at(12)));
         assert!(!users.count(here, at(13)));

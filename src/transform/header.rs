@@ -12,7 +12,7 @@
 
 use crate::mail::compose::{self, HeaderText};
 use crate::mail::formal::{self, Formal};
-use crate::mail::{HeaderField, Message, decode};
+use crate::mail::{Domain, HeaderField, Message, decode};
 
 use super::dkim::{self, Copies};
 use super::{Frame, Unwritable};
@@ -185,10 +185,18 @@ impl Edit<'_> {
         !(tells || own && broken)
     }
 
+    /// Whether the field speaks in our name, which nobody but us does. RFC 8601 §5.
     fn is_our_verdict(&self, field: &HeaderField) -> bool {
-        let (value, _) = formal::without_comments(&field.text());
-        let authserv_id = value.split(|c: char| c.is_whitespace() || c == ';').find(|word| !word.is_empty());
-        authserv_id.is_some_and(|id| id.eq_ignore_ascii_case(self.frame.admd.hostname.as_str()))
+        Domain::parse(authserv_id(&field.text()).trim_end_matches('.')).is_ok_and(|id| id == self.frame.admd.hostname)
+    }
+}
+
+/// Who gives the verdicts of an Authentication-Results field: a word, or a quoted one. RFC 8601 §2.2.
+fn authserv_id(value: &str) -> String {
+    let (value, _) = formal::without_comments(value);
+    match value.trim_start().strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next().unwrap_or_default().replace('\\', "").trim().to_owned(),
+        None => value.split(|c: char| c.is_whitespace() || c == ';').find(|word| !word.is_empty()).unwrap_or_default().to_owned(),
     }
 }
 
@@ -248,6 +256,23 @@ const ADDRESS_FIELDS: [&str; 9] = ["From", "Sender", "Reply-To", "To", "Cc", "Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_gives_a_verdict_is_found_however_it_is_written() {
+        for (value, expect) in [
+            ("gw.example.org; spf=pass", "gw.example.org"),
+            ("gw.example.org 1; none", "gw.example.org"),
+            ("(comment) gw.example.org (other);spf=pass", "gw.example.org"),
+            ("gw(.evil.example).example.org; spf=pass", "gw.example.org"),
+            ("\"gw.example.org\" ; spf=pass", "gw.example.org"),
+            (" \"gw\\.example.org\"; spf=pass", "gw.example.org"),
+            ("\"gw.example.org; spf=pass", "gw.example.org; spf=pass"),
+            (";", ""),
+            ("", ""),
+        ] {
+            assert_eq!(authserv_id(value), expect, "{value}");
+        }
+    }
 
     #[test]
     fn a_bcc_field_is_cut_out_of_the_original_however_it_is_folded() {

@@ -56,6 +56,16 @@ crate::options! {
         drain_seconds: u64 = 20,
         /// Networks of reverse proxies in front of us: their X-Forwarded-For says who the client is.
         proxies: Vec<ipnet::IpNet> = Vec::new(),
+        /// Networks of TCP proxies in front of us: their connections begin with a PROXY header, version 1 or 2, that says who the client is.
+        proxy_networks: Vec<ipnet::IpNet> = Vec::new(),
+    }
+}
+
+impl Options {
+    /// Whether connections from there begin with a PROXY header.
+    fn speaks_proxy(&self, peer: std::net::IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.proxy_networks.iter().any(|network| network.contains(&peer))
     }
 }
 

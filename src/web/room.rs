@@ -33,7 +33,7 @@ impl Room {
     /// A place for one more connection. A proxy of ours speaks for many clients.
     pub fn visitor(&self, peer: IpAddr, options: &Options) -> Option<Seat> {
         let peer = peer.to_canonical();
-        let is_proxy = options.proxies.iter().any(|network| network.contains(&peer));
+        let is_proxy = options.speaks_proxy(peer) || options.proxies.iter().any(|network| network.contains(&peer));
         if is_proxy { self.visitors.admit_proxy().ok() } else { self.visitors.admit(peer).ok() }
     }
 

@@ -26,6 +26,7 @@ use super::{App, Options, route};
 use crate::event::meter::Connected;
 use crate::event::{self, Event};
 use crate::net::peers::Seat;
+use crate::net::proxy_header::{self, NoHeader, Spoken};
 
 /// What is shown now; a reload replaces it, and connections that are open go on with what they began.
 pub struct Shown {
@@ -90,29 +91,43 @@ struct Server {
 
 impl Server {
     /// Takes a connection on, or closes it where there are too many already.
-    fn take(&self, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
-        let options = &self.shown.options;
-        let Some(seat) = self.shown.room.visitor(peer.ip(), options) else { return };
+    fn take(&self, connections: &mut JoinSet<()>, mut stream: TcpStream, peer: SocketAddr) {
+        let options = Arc::clone(&self.shown.options);
+        let Some(mut seat) = self.shown.room.visitor(peer.ip(), &options) else { return };
         let patience = Patience { idle: Duration::from_secs(options.request_seconds), stalled: Duration::from_secs(options.stall_seconds) };
-        let stream = Socket::new(stream, patience.stalled);
         let pulse = Pulse::new();
         let router = TowerToHyperService::new(axum::Router::clone(&self.shown.router.load()));
-        let talk = Talk {
-            http: self.http.clone(),
-            service: Labelled { router, peer, pulse: pulse.clone() },
-            pulse,
-            patience,
-            told: self.told.clone(),
-            _seat: seat,
-        };
-        match self.tls.clone() {
-            None => connections.spawn(talk.run(stream)),
-            Some(tls) => connections.spawn(async move {
-                if let Ok(Ok(stream)) = tokio::time::timeout(patience.idle, tls.accept(stream)).await {
-                    talk.run(stream).await;
+        let (http, tls, told) = (self.http.clone(), self.tls.clone(), self.told.clone());
+        connections.spawn(async move {
+            let Some(peer) = client(&mut stream, (peer, &mut seat), &options).await else { return };
+            let service = Labelled { router, peer, pulse: pulse.clone() };
+            let talk = Talk { http, service, pulse, patience, told, _seat: seat };
+            let stream = Socket::new(stream, patience.stalled);
+            match tls {
+                None => talk.run(stream).await,
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(patience.idle, tls.accept(stream)).await {
+                        talk.run(stream).await;
+                    }
                 }
-            }),
-        };
+            }
+        });
+    }
+}
+
+/// Who the client is. A TCP proxy of ours says so before anything else, and a connection of which it does not is closed.
+async fn client(stream: &mut TcpStream, (peer, seat): (SocketAddr, &mut Seat), options: &Options) -> Option<SocketAddr> {
+    if !options.speaks_proxy(peer.ip()) {
+        return Some(peer);
+    }
+    match proxy_header::read(stream).await {
+        Ok(Spoken::Own) => Some(peer),
+        Ok(Spoken::For(client)) => seat.assign(client.ip()).is_ok().then_some(client),
+        Err(NoHeader::Gone) => None,
+        Err(missing @ (NoHeader::Late | NoHeader::Malformed)) => {
+            event::emit(&Event::Trouble { place: "https", fault: missing.words() });
+            None
+        }
     }
 }
 

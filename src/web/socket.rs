@@ -41,6 +41,16 @@ impl Socket {
     }
 }
 
+impl Drop for Socket {
+    /// Who takes nothing is cut off by a reset: after a close the kernel would keep what waits for him, megabytes of it, and try
+    /// for minutes to send it.
+    fn drop(&mut self) {
+        if self.stalled.is_some() {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.allowance.poll(cx));
@@ -165,9 +175,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_takes_nothing_is_left() {
-        let (mut socket, _client) = pair().await;
+    async fn who_takes_nothing_is_left_and_hears_so() {
+        let (mut socket, mut client) = pair().await;
         let octets = vec![7; 64 << 20];
         assert_eq!(socket.write_all(&octets).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(socket);
+        assert_eq!(client.read_to_end(&mut Vec::new()).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }

@@ -209,7 +209,7 @@ def disk_full(place):
     """D6, D7: no room is said before anything is promised, and passes when there is room again."""
     small = place.tmpfs(28)
     gateway = place.gateway(free_port(), inside="small/")
-    gateway.set("store", "reserve = 4194304")
+    gateway.set("store", reserve=4194304)
     gateway.start()
     with connected(gateway) as client:
         claim("D6 a small disk is enough at first", give(client, 2_000).startswith("250"))
@@ -635,10 +635,17 @@ def gone(connection):
         return True
 
 
+def crowds(place):
+    """D21, S27 with a tenth of the people."""
+    small = [sys.executable, pathlib.Path(__file__).parent / "crowds.py", "--program", place.program, "--share", "0.1"]
+    ran = subprocess.run([*small, "--only", "idle", "--only", "guesses"])
+    claim("D21, S27 in small", ran.returncode == 0)
+
+
 CLAIMS = {
     "order": order, "sync": sync_fails, "disk": disk_full, "fates": fates, "bounce": bounce_of_a_bounce,
     "term": terminated, "greedy": greedy, "blind": blind, "programs": no_programs, "descriptors": descriptors, "loops": loops,
-    "keys": keys, "rotations": rotations, "restart": restart,
+    "keys": keys, "rotations": rotations, "restart": restart, "crowds": crowds,
 }  # fmt: skip
 
 

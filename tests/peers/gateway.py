@@ -48,6 +48,8 @@ class Gateway:
         self.said = made.stdout
         config = self.directory / "waxseal.toml"
         text = config.read_text().replace("listen_tls = []", f'listen_tls = ["127.0.0.1:{self.smtps}"]')
+        # A ledger sends as one person, and more than people do.
+        text = text.replace("[smtp]\n", "[smtp]\nsender_messages = 0\nsender_recipients = 0\n")
         config.write_text(text + extra)
         self.process = None
 
@@ -67,20 +69,24 @@ class Gateway:
         config = self.directory / "waxseal.toml"
         config.write_text(config.read_text() + text)
 
-    def set(self, table, line):
-        """One more option of a table that is there."""
+    def set(self, table, **options):
+        """Options in TOML of a table that is there, in place of those that it has."""
         config = self.directory / "waxseal.toml"
         before, header, after = config.read_text().partition(f"[{table}]\n")
         assert header, table
-        config.write_text(f"{before}{header}{line}\n{after}")
+        lines, end, others = after.partition("\n[")
+        kept = [line for line in lines.splitlines() if line.split(" = ")[0] not in options]
+        made = [f"{key} = {value}" for key, value in options.items()]
+        config.write_text(before + header + "\n".join([*kept, *made]) + "\n" + end + others)
+        return self
 
     def kill(self):
         self.process.kill()
         self.process.wait()
 
-    def run(self, *arguments):
+    def run(self, *arguments, input=None):
         return subprocess.run([self.program, *arguments, "--config", str(self.directory / "waxseal.toml")],
-                              capture_output=True, text=True)
+                              capture_output=True, text=True, input=input)
 
     def waiting(self):
         """Ids of the entries in the queue."""

@@ -278,7 +278,7 @@ def converse(name, program, count):
     gateway = Gateway(program, f"{place}/gateway", f"127.0.0.1:{peer.back}")
     # The gateway's own folder is closed to everybody else.
     gateway.certificate = shutil.copy(next((gateway.directory / "certs").rglob("fullchain.pem")), f"{place}/gateway.pem")
-    gateway.set("relay", f'tls = "{peer.tls}"\nroots = "{peer.root}"')
+    gateway.set("relay", tls=f'"{peer.tls}"', roots=f'"{peer.root}"')
     try:
         gateway.start()
         peer.start(gateway)

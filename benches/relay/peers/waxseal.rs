@@ -37,9 +37,12 @@ impl Gateway {
             .status();
         assert!(made.unwrap().success(), "waxseal init does not work");
         let gateway = Self { program: program.canonicalize().unwrap(), home, port };
-        // By default one address has fewer connections at once than the generator opens.
+        // By default one address has fewer connections at once than the generator opens, and one person sends less.
         let text = fs::read_to_string(gateway.configuration()).unwrap();
-        let text = text.replace("[smtp]\n", "[smtp]\nconnections = 6000\nconnections_per_address = 6000\n");
+        let text = text.replace(
+            "[smtp]\n",
+            "[smtp]\nconnections = 6000\nconnections_per_address = 6000\nsender_messages = 0\nsender_recipients = 0\n",
+        );
         let admin = format!("\n[admin]\nlisten = [\"127.0.0.1:{}\"]\n", free_port());
         fs::write(gateway.configuration(), text + &admin).unwrap();
         rules::extend(&gateway.home, language);

@@ -13,6 +13,7 @@ use waxseal::clock::Clock;
 use waxseal::mail::{Admd, Domain, EnhancedStatus, Envelope, Mailbox};
 use waxseal::net::tls::{Certificates, server_config};
 use waxseal::smtp::client::{Answer, Body, Connection, Hop, Security};
+use waxseal::smtp::rights::{Grants, Rights};
 use waxseal::smtp::server::{Server, Setup, Start};
 use waxseal::smtp::users::Users;
 use waxseal::smtp::{Intake, Options, Peer, Receipt, Refusal, Transaction};
@@ -45,15 +46,23 @@ pub struct With {
 
 impl Gate {
     pub async fn open(options: Options, with: With) -> Self {
+        Self::granting(options, &Grants::default(), with).await
+    }
+
+    /// The same with rights that hang on certificates.
+    pub async fn granting(options: Options, grants: &Grants, with: With) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let taken = Arc::new(Mutex::new(Vec::new()));
+        let rights = Rights::load(&options.relay_networks, grants).unwrap();
+        let ask = rights.ask();
         let intake = Arc::new(Relaying { taken: Arc::clone(&taken), sink: sink().await });
         let setup = Setup {
             admd: admd(),
+            rights: Arc::new(arc_swap::ArcSwap::from_pointee(rights)),
             options,
             clock: Clock::new(|| Timestamp::from_second(1_700_000_000).unwrap()),
             users: with.users.then(|| users(directory.path())),
-            tls: with.tls.then(|| server_config(certificates(directory.path()), &[]).unwrap()),
+            tls: with.tls.then(|| server_config(certificates(directory.path()), &[], ask).unwrap()),
             spool: directory.path().to_owned(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -210,7 +219,7 @@ pub async fn reply(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Vec<Strin
 }
 
 /// Says a line and gives back the last line of the reply.
-pub async fn ask(stream: &mut TcpStream, line: &str) -> String {
+pub async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), line: &str) -> String {
     stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
     last(stream).await
 }

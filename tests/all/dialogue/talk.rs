@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use waxseal::net::tls::client_any;
+use waxseal::smtp::Peer;
 
 use super::gate::{Gate, With, options, reply};
 
@@ -69,6 +70,8 @@ async fn play(text: &str) -> Result<(), String> {
                     }
                     Some(("mails", count)) if count.parse() == Ok(gate.mails()) => {}
                     Some(("to", to)) if recipients(&gate) == to => {}
+                    Some(("at", address)) if last(&gate).is_some_and(|peer| peer.address.to_string() == address) => {}
+                    Some(("helo", helo)) if last(&gate).is_some_and(|peer| peer.helo == helo) => {}
                     Some(("with", with)) if gate.taken.lock().unwrap().iter().all(|taken| taken.peer.with == with) => {}
                     _ => return Err(format!("{line:?} with {:?}", gate.taken.lock().unwrap())),
                 },
@@ -83,6 +86,11 @@ fn recipients(gate: &Gate) -> String {
     let taken = gate.taken.lock().unwrap();
     let recipients = taken.last().map(|taken| taken.envelope.recipients.clone()).unwrap_or_default();
     recipients.iter().map(|recipient| recipient.forward_path.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Who sent the last message.
+fn last(gate: &Gate) -> Option<Peer> {
+    gate.taken.lock().unwrap().last().map(|taken| taken.peer.clone())
 }
 
 async fn secured(stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, String> {
@@ -100,6 +108,10 @@ fn unescape(text: &str) -> Vec<u8> {
                 Some('r') => b'\r',
                 Some('n') => b'\n',
                 Some('0') => 0,
+                Some('x') => {
+                    let digits: String = chars.by_ref().take(2).collect();
+                    u8::from_str_radix(&digits, 16).unwrap()
+                }
                 other => panic!("unknown escape {other:?}"),
             }),
             (c, false) => octets.extend_from_slice(c.to_string().as_bytes()),
