@@ -1,8 +1,12 @@
-//! Listeners, TLS, limits: what lies between the sockets and the protocols.
+//! Listeners, TLS, DNS, limits: what lies between the sockets and the protocols.
 //!
 //! `listen` takes sockets from the system or from systemd, `tls` holds the certificates and the one
-//! crypto provider, `peers` counts who is connected. Nothing here knows what is spoken.
+//! crypto provider, `peers` counts who is connected, `dns` finds hosts, `dane` checks their certificates by
+//! what DNS says of them, `fetch` gets a small file from a web server. Nothing here knows what is spoken.
 
+pub mod dane;
+pub mod dns;
+pub mod fetch;
 pub mod listen;
 pub mod peers;
 pub mod tls;
