@@ -46,7 +46,7 @@ pub struct Parts {
     /// Our own words.
     pub notices: Arc<Notices>,
     /// DKIM keys.
-    pub signers: Signers,
+    pub signers: Arc<Signers>,
     /// What is done with mail whose author is not of the house.
     pub foreign_from: ForeignFrom,
     /// Proves that a trace field is ours.

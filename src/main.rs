@@ -43,6 +43,13 @@ enum Command {
     Queue(admin::queue::Verb),
     /// Have the running gateway read rules, policies, users and certificates again.
     Reload,
+    /// Show the way to a domain's mail servers, and how TLS with each must look.
+    Route {
+        /// The domain.
+        domain: String,
+    },
+    /// Tell domains now what came of TLS with their mail servers on the days before, instead of within the hour.
+    TlsReports,
     /// The machine's clock, when it has jumped.
     #[command(subcommand)]
     Clock(admin::running::Clock),
@@ -111,6 +118,8 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Recover(arguments) => admin::recover::run(arguments, path, out),
         Command::Queue(verb) => runtime.block_on(admin::queue::run(verb, path, out)),
         Command::Reload => runtime.block_on(admin::running::reload(path)),
+        Command::Route { domain } => runtime.block_on(admin::running::route(domain, path, out)),
+        Command::TlsReports => runtime.block_on(admin::running::tls_reports(path)),
         Command::Clock(verb) => runtime.block_on(admin::running::clock(*verb, path, out)),
         Command::User(verb) => admin::user::run(verb, path, out),
         Command::Config(Config::Describe) => Ok(out.write_all(config::describe().as_bytes())?),

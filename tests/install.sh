@@ -37,7 +37,7 @@ browser() {
 for what in "$@"; do
   case "$what" in
     build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
-    test) packages swaks libnet-ssleay-perl postfix openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
+    test) packages bind9 bind9-utils unbound swaks libnet-ssleay-perl postfix openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
     bench) packages postfix ;;
     *) echo "install.sh: unknown: $what" >&2; exit 2 ;;
   esac

@@ -39,6 +39,23 @@ pub async fn clock(verb: Clock, configuration: &Path, out: &mut dyn Write) -> Re
     }
 }
 
+/// `waxseal route`: the hosts in the order in which they would be tried, and how TLS with each must look.
+pub async fn route(domain: &str, configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    let Answer::Way { hops } = ask(&socket, &Request::Way { domain: domain.to_owned() }).await? else { return Err(unexpected()) };
+    for hop in hops {
+        let proven = if hop.proven { "proven to be the domain's" } else { "not proven to be the domain's" };
+        writeln!(out, "{}  {proven}\n    {}\n    {}", hop.host, hop.addresses.join(" "), hop.tls)?;
+    }
+    Ok(())
+}
+
+/// `waxseal tls-reports`: what would be told within the hour is told now.
+pub async fn tls_reports(configuration: &Path) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    ask(&socket, &Request::TlsReports).await.map(drop)
+}
+
 /// Asks the running gateway; what it could not do is an error.
 pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Failed> {
     let answer = control::ask(socket, request).await.map_err(|error| {
@@ -52,7 +69,7 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
     match answer {
         Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry\n    `waxseal queue list` shows all"))),
         Answer::Trouble { because } => Err(Failed(because)),
-        shown @ (Answer::Done | Answer::Entries { .. } | Answer::Clock { .. }) => Ok(shown),
+        shown @ (Answer::Done | Answer::Entries { .. } | Answer::Way { .. } | Answer::Clock { .. }) => Ok(shown),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a value must be beyond its type.
 
-use super::{Admd, Brand, Domain, File, House, Log, Mailbox, queue, relay, smtp, web};
+use super::{Admd, Brand, Domain, File, House, Log, Mailbox, dns, queue, relay, smtp, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -99,6 +99,18 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             "retry_minutes needs one time or more, each of 1 minute or more",
             "as in [1, 5, 15, 30, 60]",
         );
+    }
+}
+
+/// DNS, which has to be asked at least once.
+pub fn dns(options: &dns::Options, file: &mut File<'_>) {
+    let asked = [("timeout_seconds", options.timeout_seconds), ("attempts", options.attempts)];
+    for (key, _) in asked.iter().filter(|(_, limit)| *limit == 0) {
+        file.mistake(("dns", key), &format!("{key} = 0 finds nothing"), "write 1 or more");
+    }
+    if options.trust_anchor.is_some() && options.dnssec != dns::Dnssec::Own {
+        let what = "trust_anchor is of no use where signatures are not checked here";
+        file.mistake(("dns", "trust_anchor"), what, "dnssec = \"own\" checks them");
     }
 }
 

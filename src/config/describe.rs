@@ -1,13 +1,15 @@
 //! The reference of all options, printed from their declarations.
 
-use super::{Described, House, Log, Store, policy, queue, relay, smtp, web};
+use super::{Described, House, Log, Store, dns, policy, queue, relay, smtp, transport, web};
 
 /// The reference as Markdown: one table a section.
 pub fn describe() -> String {
-    let sections: [(&str, &str, Vec<Described>); 8] = [
+    let sections: [(&str, &str, Vec<Described>); 10] = [
         ("house", "The organisation served.", House::describe()),
         ("smtp", "Mail in.", smtp::Options::describe()),
         ("relay", "Where mail goes next.", relay::Options::describe()),
+        ("transport", "How mail travels to other domains' mail servers.", transport::Options::describe()),
+        ("dns", "Names to addresses.", dns::Options::describe()),
         ("web", "The pages that links open.", web::Options::describe()),
         ("policy", "Defaults and limits of all policies.", policy::Options::describe()),
         ("queue", "How long and how often mail is tried again.", queue::Options::describe()),

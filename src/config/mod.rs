@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::mail::{Admd, Domain, Mailbox};
 use crate::mistake::Mistake;
+use crate::net::dns;
 use crate::option::Described;
 use crate::words::{Brand, Language};
-use crate::{policy, queue, relay, smtp, web};
+use crate::{policy, queue, relay, smtp, transport, web};
 
 mod check;
 mod describe;
@@ -101,6 +102,10 @@ pub struct Configuration {
     pub queue: queue::Options,
     /// `[relay]`
     pub relay: relay::Options,
+    /// `[transport]`
+    pub transport: transport::Options,
+    /// `[dns]`
+    pub dns: dns::Options,
     /// `[web]`
     pub web: web::Options,
     /// `[log]`
@@ -134,6 +139,8 @@ impl Configuration {
         let policy: policy::Options = file.fill("policy", &policy::Options::describe());
         let queue: queue::Options = file.fill("queue", &queue::Options::describe());
         let relay: relay::Options = file.fill("relay", &relay::Options::describe());
+        let transport: transport::Options = file.fill("transport", &transport::Options::describe());
+        let dns: dns::Options = file.fill("dns", &dns::Options::describe());
         let web: web::Options = file.fill("web", &web::Options::describe());
         let log: Log = file.fill("log", &Log::describe());
         file.unknown_tables(&TABLES);
@@ -141,10 +148,13 @@ impl Configuration {
         let brand = check::brand(&house, &web, &mut file);
         check::relay(&relay, &mut file);
         check::limits((&smtp, &web), (&relay, &queue), &mut file);
+        check::dns(&dns, &mut file);
         check::log(&log, &mut file);
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         match (file.finish(), admd, brand) {
-            (Ok(()), Some(admd), Some(brand)) => Ok(Self { directory, house, store, smtp, policy, queue, relay, web, log, admd, brand }),
+            (Ok(()), Some(admd), Some(brand)) => {
+                Ok(Self { directory, house, store, smtp, policy, queue, relay, transport, dns, web, log, admd, brand })
+            }
             (finished, ..) => Err(finished.err().unwrap_or_default()),
         }
     }
@@ -161,4 +171,4 @@ impl Configuration {
 }
 
 /// The tables of the file, in the order of the reference.
-const TABLES: [&str; 8] = ["house", "smtp", "relay", "web", "policy", "queue", "store", "log"];
+const TABLES: [&str; 10] = ["house", "smtp", "relay", "transport", "dns", "web", "policy", "queue", "store", "log"];

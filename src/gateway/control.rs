@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
 
 use super::{Gateway, time};
 use crate::mail::ReversePath;
@@ -41,6 +42,13 @@ pub enum Request {
     },
     /// Read rules, policies, users and certificates again.
     Reload,
+    /// The way to a domain's mail servers.
+    Way {
+        /// Which.
+        domain: String,
+    },
+    /// Tell domains now what came of TLS.
+    TlsReports,
     /// What is thought of the machine's clock.
     Clock,
     /// The machine's clock is right.
@@ -55,6 +63,11 @@ pub enum Answer {
     Entries {
         /// In order of arrival.
         entries: Vec<Entry>,
+    },
+    /// The way to a domain's mail servers.
+    Way {
+        /// Hosts in the order in which they would be tried.
+        hops: Vec<Hop>,
     },
     /// The machine's clock.
     Clock {
@@ -95,6 +108,19 @@ pub struct Entry {
     pub attempts: u32,
     /// What the last attempt heard.
     pub last: Option<String>,
+}
+
+/// A host on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// Its name.
+    pub host: String,
+    /// Where it is.
+    pub addresses: Vec<String>,
+    /// How TLS with it must look.
+    pub tls: String,
+    /// Whether it is proven that it is the domain's.
+    pub proven: bool,
 }
 
 impl From<Listed> for Entry {
@@ -153,8 +179,8 @@ async fn converse(stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Result
 }
 
 impl Gateway {
-    /// Does what an operator asks.
-    pub fn answer(&self, request: Request) -> Answer {
+    /// Does what an operator asks. Blocks, and needs a running runtime.
+    pub fn answer(self: &Arc<Self>, request: Request) -> Answer {
         let done = match request {
             Request::QueueList { after, limit } => {
                 let entries = self.queue.list(after.as_deref().and_then(id), limit.min(LIST_MAX));
@@ -169,6 +195,8 @@ impl Gateway {
             },
             Request::QueueRetry { id: text } => self.on_entry(&text, |id| self.queue.retry(id, self.clock.now())),
             Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.queue.drop_entry(id)),
+            Request::Way { domain } => return Handle::current().block_on(self.shown_way(&domain)),
+            Request::TlsReports => Handle::current().block_on(self.tell_domains()).map(|()| Answer::Done),
             Request::Clock => Ok(self.shown_clock()),
             Request::ClockBelieve => self.believe_clock().map(|()| Answer::Done),
             Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), |()| Answer::Done),

@@ -17,13 +17,16 @@ use crate::event::{self, Event};
 use crate::extract::Extractor;
 use crate::intake::{self, Intake};
 use crate::mistake::Mistake;
+use crate::net::dns::{self, Resolver};
 use crate::net::tls::Certificates;
 use crate::notice::Notices;
 use crate::policy::PolicySet;
 use crate::queue::{self, Queue};
 use crate::relay::{self, Relay, Stations};
 use crate::smtp::users::Users;
+use crate::store::SealedRecords;
 use crate::transform::dkim::Signers;
+use crate::transport::{self, Transport};
 use crate::vault::Vault;
 use crate::web;
 
@@ -32,6 +35,7 @@ mod failed;
 mod run;
 mod stores;
 mod time;
+mod travel;
 mod watch;
 
 pub use failed::Failed;
@@ -44,6 +48,8 @@ pub struct Gateway {
     queue: Arc<Queue>,
     vault: Arc<Vault>,
     relay: Arc<Relay>,
+    transport: Arc<Transport>,
+    signers: Arc<Signers>,
     channel: Arc<Channel>,
     policies: Arc<ArcSwap<PolicySet>>,
     certificates: Arc<Certificates>,
@@ -69,6 +75,8 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     let signers = Signers::load(&configuration.path(&configuration.store.dkim));
     mistakes.extend(users(configuration).err().unwrap_or_default());
     mistakes.extend(relay::check(&relay_options(configuration)));
+    mistakes.extend(Resolver::new(&dns_options(configuration)).err());
+    mistakes.extend(transport::check(&transport_options(configuration)));
     let overrides = templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
     mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
@@ -108,6 +116,8 @@ impl Gateway {
         }
         let stations = Stations { queue: queue.clone(), vault: vault.clone() };
         let relay = Arc::new(Relay::new(stations, &admd, &relay_options(&configuration), clock.clone())?);
+        let transport = Arc::new(transport(&configuration, &stores.records)?);
+        let signers = Arc::new(Signers::load(&configuration.path(&configuration.store.dkim))?);
         let channel = Arc::new(Channel::new(
             channel::Parts {
                 vault: vault.clone(),
@@ -129,14 +139,14 @@ impl Gateway {
             vault: vault.clone(),
             queue: queue.clone(),
             notices,
-            signers: Signers::load(&configuration.path(&configuration.store.dkim))?,
+            signers: signers.clone(),
             foreign_from: configuration.smtp.foreign_from,
             loop_key: stores.records.ring().root("loop"),
             room: (configuration.path(&configuration.store.directory), configuration.store.reserve),
             wake: waker(&relay),
             clock: clock.clone(),
         });
-        Ok(Self { configuration, clock, queue, vault, relay, channel, policies, certificates, users, intake })
+        Ok(Self { configuration, clock, queue, vault, relay, transport, signers, channel, policies, certificates, users, intake })
     }
 
     /// Reads rules, policies, certificates and users again. What is wrong changes nothing and is told.
@@ -197,6 +207,28 @@ fn relay_options(configuration: &Configuration) -> relay::Options {
     options.roots = options.roots.map(|file| configuration.path(&file));
     options.password_file = options.password_file.map(|file| configuration.path(&file));
     options
+}
+
+fn dns_options(configuration: &Configuration) -> dns::Options {
+    let mut options = configuration.dns.clone();
+    options.trust_anchor = options.trust_anchor.map(|file| configuration.path(&file));
+    options
+}
+
+fn transport_options(configuration: &Configuration) -> transport::Options {
+    let mut options = configuration.transport.clone();
+    options.roots = options.roots.map(|file| configuration.path(&file));
+    options
+}
+
+fn transport(configuration: &Configuration, records: &SealedRecords) -> Result<Transport, Failed> {
+    let parts = transport::Parts {
+        resolver: Arc::new(Resolver::new(&dns_options(configuration))?),
+        records: records.clone(),
+        ourselves: vec![configuration.admd.hostname.clone()],
+        https: transport::HTTPS,
+    };
+    Ok(Transport::new(parts, &transport_options(configuration))?)
 }
 
 fn waker(relay: &Arc<Relay>) -> Arc<dyn Fn() + Send + Sync> {
