@@ -9,8 +9,8 @@ test: ## everything that must pass before a change lands
 	@tests/install.sh build test
 	tests/run.sh
 
-faults: ## the long fault runs: kills, power cuts, memory
-	@tests/install.sh build test
+faults: ## the long fault runs: kills, power cuts, memory; the units under a real systemd
+	@tests/install.sh build test systemd
 	tests/faults/run.sh
 
 bench: ## beside Postfix, in one run

@@ -1,9 +1,9 @@
-//! One message's way in: inspect, decide, plan, seal, rewrite, commit. Nothing else in the gateway
-//! makes a [`Receipt`] for mail from outside, and nothing here makes one before the mail is safe.
+//! One message's way in: inspect, decide, plan, seal, rewrite; then the relay takes it on, with the next hop's
+//! word or a commit in the queue. Nothing else in the gateway asks for a [`Receipt`] for mail from outside.
 //!
-//! The vault comes before the queue: after a crash in between, a parcel without its mail is swept; a
+//! The vault comes before the mail: after a crash in between, a parcel without its mail is swept; a
 //! mail without its parcel would be a dead link. The parcel goes live in the very commit that takes
-//! the mail on.
+//! the mail on, or before the next hop may have it.
 //!
 //! Any fault on the way refuses the message (451) and leaves it with the client; no error, panic or
 //! ambiguity lets a message out less protected than policy says.
@@ -17,22 +17,25 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::crypto::{aead::Key, derive, random};
+use crate::event::meter::{Step, decided};
 use crate::event::{self, Event};
 use crate::extract::Extractor;
-use crate::mail::{Admd, EnhancedStatus, Mailbox, Message, decode, trace};
-use crate::notice::{About, Notices};
-use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Shown, Verdict, Wish};
-use crate::queue::{Queue, QueueId};
-use crate::smtp::{self, ForeignFrom, Receipt, Refusal, Transaction};
+use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox, Message, decode, trace};
+use crate::notice::{Head, Notices};
+use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Wish};
+use crate::queue::QueueId;
+use crate::relay::{Made, Relay};
+use crate::smtp::users::Identity;
+use crate::smtp::{self, ForeignFrom, Receipt, Refusal, TraceClient, Transaction};
 use crate::store::{Fault, Write};
 use crate::transform::{Frame, Letter, Plan, Unwritable, dkim::Signers};
-use crate::vault::{Item, Kind, Link, NewParcel, ParcelId, Role, Sealed, Vault};
+use crate::vault::{Item, Role, Sealed, Vault};
 use crate::words::Brand;
 
 /// What a message meets on its way in.
 pub struct Parts {
-    /// Whose mail.
-    pub admd: Admd,
+    /// What stands before policy.
+    pub threshold: Threshold,
     /// How the organisation presents itself.
     pub brand: Brand,
     /// Rules and policies; swapped by a reload.
@@ -41,20 +44,16 @@ pub struct Parts {
     pub extractor: Extractor,
     /// Parcels.
     pub vault: Arc<Vault>,
-    /// Responsibility.
-    pub queue: Arc<Queue>,
+    /// Who takes responsibility.
+    pub relay: Arc<Relay>,
     /// Our own words.
     pub notices: Arc<Notices>,
     /// DKIM keys.
-    pub signers: Arc<Signers>,
-    /// What is done with mail whose author is not of the house.
-    pub foreign_from: ForeignFrom,
-    /// Proves that a trace field is ours.
-    pub loop_key: Key,
+    pub signers: Signers,
+    /// What leaves the house about who gave us a message.
+    pub trace_client: TraceClient,
     /// Where to look for free room, and how many octets of it must stay.
     pub room: (PathBuf, u64),
-    /// Tells the relay that mail is due.
-    pub wake: Arc<dyn Fn() + Send + Sync>,
     /// The time.
     pub clock: Clock,
 }
@@ -75,19 +74,7 @@ impl Intake {
 
 impl smtp::Intake for Intake {
     async fn accept(&self, transaction: Transaction) -> Result<Receipt, Refusal> {
-        // The threads that may block are for relay and pages too: messages that take long must not have all of them.
-        let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await else {
-            report(&Refusal::Full);
-            return Err(Refusal::Full);
-        };
-        let parts = Arc::clone(&self.parts);
-        // Inspection and sealing are work for a core, not for the threads that serve sockets.
-        let settled = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            parts.accept(&transaction)
-        })
-        .await;
-        let result = settled.unwrap_or_else(|_| Err(Refusal::Unavailable(Fault(String::from("a step of intake panicked")))));
+        let result = self.settle(transaction).await;
         if let Err(refusal) = &result {
             report(refusal);
         }
@@ -102,22 +89,145 @@ impl smtp::Intake for Intake {
     }
 }
 
+impl Intake {
+    async fn settle(&self, transaction: Transaction) -> Result<Receipt, Refusal> {
+        // The memory permit of the message stays with it until it is settled.
+        let (transaction, made, secured) = self.make(transaction).await?;
+        let id = made.id.clone();
+        let receipt = self.parts.relay.take_on(made).await?;
+        accepted((&id, &receipt), &transaction, secured);
+        Ok(receipt)
+    }
+
+    /// Inspection and sealing are work for a core, not for the threads that serve sockets.
+    async fn make(&self, transaction: Transaction) -> Result<(Transaction, Made, usize), Refusal> {
+        // The threads that may block are for relay and pages too: messages that take long must not have all of them.
+        let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await else {
+            return Err(Refusal::Full);
+        };
+        let parts = Arc::clone(&self.parts);
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let (made, secured) = parts.make(&transaction)?;
+            Ok((transaction, made, secured))
+        });
+        made.await.unwrap_or_else(|_| Err(Refusal::Unavailable(Fault(String::from("a step of intake panicked")))))
+    }
+}
+
 impl Parts {
-    fn accept(&self, transaction: &Transaction) -> Result<Receipt, Refusal> {
+    /// What leaves, and how many of its recipients get a link.
+    fn make(&self, transaction: &Transaction) -> Result<(Made, usize), Refusal> {
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
-        self.refuse_loops(&message)?;
-        let author = author(&message, transaction, (&self.admd, self.foreign_from))?;
-        let (decisions, wish) = self.decide(author, &message, transaction)?;
+        let (decisions, wish) = match self.threshold.admit(&message, envelope, transaction.peer.identity.as_ref())? {
+            Admitted::Ours(wish) => (self.decide(&message, transaction, &wish)?, wish),
+            // Wishes count only from inside, and what is not ours is not ours to rewrite.
+            Admitted::Foreign => (envelope.recipients.iter().cloned().map(Decision::untouched).collect(), Wish::default()),
+        };
         let plan = Plan::new(decisions);
         let (letters, go_live) = self.seal(&plan, &message, transaction)?;
         let secured = letters.iter().map(Vec::len).sum();
-        let trace = self.trace();
-        let entries = plan.rewrite(envelope, &message, letters, &self.frame(&trace, transaction, &wish))?;
-        let committed = self.queue.commit(entries, go_live, self.clock.now())?;
-        (self.wake)();
-        accepted((&trace, committed.ids()), transaction, secured);
-        Ok(Receipt::Queued(committed))
+        let id = self.trace();
+        let entries = Step::Rewrite.time(|| plan.rewrite(envelope, &message, letters, &self.frame(&id, transaction, &wish)))?;
+        Ok((Made { entries, go_live, id }, secured))
+    }
+
+    fn decide(&self, message: &Message, transaction: &Transaction, wish: &Wish) -> Result<Vec<Decision>, Refusal> {
+        let (admd, envelope, now) = (&self.threshold.admd, &transaction.envelope, self.clock.certain());
+        let policies = self.policies.load();
+        let inspection = Step::Inspect.time(|| policies.inspect(message, &self.extractor));
+        let facts = Facts { admd, envelope, message, inspection: &inspection, wish, now };
+        let decisions = Step::Decide.time(|| policies.decide(&facts));
+        decisions.iter().for_each(|decision| decided(decision.verdict.protection.word()));
+        rejected(&decisions).map_or(Ok(decisions), Err)
+    }
+
+    /// Seals what the plan protects: the letters of each parcel, and the writes that make them live.
+    fn seal(&self, plan: &Plan, message: &Message, transaction: &Transaction) -> Result<(Vec<Vec<Letter>>, Vec<Write>), Refusal> {
+        // What ends one day counts from the time that will end it.
+        let now = self.clock.certain();
+        let mut letters = Vec::new();
+        let mut go_live = Vec::new();
+        for (parcel, verdict) in plan.protected(message, &transaction.envelope, now) {
+            let head = Head::of(&parcel, verdict);
+            let sealed = Step::Seal.time(|| self.vault.seal(parcel, now))?;
+            letters.push(self.letters(&head, &sealed));
+            go_live.extend(sealed.go_live);
+        }
+        Ok((letters, go_live))
+    }
+
+    fn letters(&self, head: &Head, sealed: &Sealed) -> Vec<Letter> {
+        let files = sealed.items.iter().filter(|item| matches!(item.role, Role::File | Role::Raw));
+        let files: Vec<(&str, u64)> = files.map(|Item { name, length, .. }| (name.as_str(), *length)).collect();
+        let letter = |link| {
+            let rendered = self.notices.letter(head, &files, link);
+            Letter { parcel: sealed.parcel, link: link.clone(), text: rendered.text, html: rendered.html, subject: rendered.subject }
+        };
+        sealed.links.iter().map(letter).collect()
+    }
+
+    /// The id of our trace field: what the log and the mail have in common, and the loop proof.
+    fn trace(&self) -> String {
+        let id = QueueId(u64::from_be_bytes(random::array())).to_string();
+        format!("{id}.{}", self.threshold.proof(&id))
+    }
+
+    fn frame<'a>(&'a self, id: &'a str, transaction: &'a Transaction, wish: &'a Wish) -> Frame<'a> {
+        let recipient = match transaction.envelope.recipients.as_slice() {
+            [only] => Some(&only.forward_path),
+            _ => None,
+        };
+        let peer = &transaction.peer;
+        let client = match self.trace_client {
+            TraceClient::Full => Some(trace::Client { helo: &peer.helo, address: peer.address }),
+            TraceClient::None => None,
+        };
+        let received = trace::Received { client, with: peer.with, id, recipient };
+        Frame {
+            admd: &self.threshold.admd,
+            received: trace::received(&received, &self.threshold.admd, transaction.at),
+            signers: &self.signers,
+            wish,
+            seed: random::array(),
+            now: transaction.at,
+        }
+    }
+}
+
+/// What stands before policy: no mail that goes round in circles, nobody under a name that is not his, no wish that
+/// nobody understands. `explain` asks here too, so that it says what the gateway does.
+pub struct Threshold {
+    /// Whose mail.
+    pub admd: Admd,
+    /// What is done with mail whose author is not of the house.
+    pub foreign_from: ForeignFrom,
+    /// Proves that a trace field is ours.
+    pub loop_key: Key,
+}
+
+/// A message that may go on.
+#[derive(Debug)]
+pub enum Admitted {
+    /// Of the house: policy decides, with its sender's wish.
+    Ours(Wish),
+    /// Not of the house: relayed as it is, never rewritten, never signed.
+    Foreign,
+}
+
+impl Threshold {
+    /// Lets a message in, or says why not; `identity` is who AUTH proved.
+    pub fn admit(&self, message: &Message, envelope: &Envelope, identity: Option<&Identity>) -> Result<Admitted, Refusal> {
+        self.refuse_loops(message)?;
+        if author(message, (envelope, identity), (&self.admd, self.foreign_from))? == Author::Foreign {
+            return Ok(Admitted::Foreign);
+        }
+        let wish = Wish::of(message, envelope, &self.admd);
+        match wish.malformed {
+            Some(advice) => Err(Refusal::Forbidden { because: advice }),
+            None => Ok(Admitted::Ours(wish)),
+        }
     }
 
     /// Mail that came through here before is in a loop: our id and proof stand in its trace.
@@ -129,88 +239,17 @@ impl Parts {
         Ok(())
     }
 
-    fn decide(&self, author: Author, message: &Message, transaction: &Transaction) -> Result<(Vec<Decision>, Wish), Refusal> {
-        let (envelope, now) = (&transaction.envelope, self.clock.certain());
-        if author == Author::Foreign {
-            // Wishes count only from inside, and what is not ours is not ours to rewrite.
-            return Ok((envelope.recipients.iter().cloned().map(Decision::untouched).collect(), Wish::default()));
-        }
-        let wish = Wish::of(message, envelope, &self.admd);
-        if let Some(advice) = &wish.malformed {
-            return Err(Refusal::Forbidden { because: advice.clone() });
-        }
-        let policies = self.policies.load();
-        let inspection = policies.inspect(message, &self.extractor);
-        let decisions = policies.decide(&Facts { admd: &self.admd, envelope, message, inspection: &inspection, wish: &wish, now });
-        match decisions.iter().find(|decision| decision.verdict.go == Go::Reject) {
-            Some(rejected) => Err(Refusal::Forbidden { because: reason(rejected) }),
-            None => Ok((decisions, wish)),
-        }
-    }
-
-    /// Seals what the plan protects: the letters of each parcel, and the writes that make them live.
-    fn seal(&self, plan: &Plan, message: &Message, transaction: &Transaction) -> Result<(Vec<Vec<Letter>>, Vec<Write>), Refusal> {
-        // What ends one day counts from the time that will end it.
-        let now = self.clock.certain();
-        let mut letters = Vec::new();
-        let mut go_live = Vec::new();
-        for (parcel, verdict) in plan.protected(message, &transaction.envelope, now) {
-            let head = Head::of(&parcel, verdict);
-            let sealed = self.vault.seal(parcel, now)?;
-            letters.push(self.letters(&head, &sealed));
-            go_live.extend(sealed.go_live);
-        }
-        Ok((letters, go_live))
-    }
-
-    fn letters(&self, head: &Head, sealed: &Sealed) -> Vec<Letter> {
-        let files: Vec<&Item> = sealed.items.iter().filter(|item| matches!(item.role, Role::File | Role::Raw)).collect();
-        sealed.links.iter().map(|link| self.letter(head, (sealed.parcel, &files), link)).collect()
-    }
-
-    fn letter(&self, head: &Head, (parcel, files): (ParcelId, &[&Item]), link: &Link) -> Letter {
-        let about = About {
-            kind: head.kind,
-            link,
-            sender: &head.sender,
-            subject: head.subject.as_deref(),
-            files: files.iter().map(|file| (head.file_names.then_some(file.name.as_str()), file.length)).collect(),
-        };
-        let rendered = match head.kind {
-            Kind::PublicFiles | Kind::SecureFiles => self.notices.link_block(&about),
-            Kind::SecureMessage => self.notices.secure_message(&about),
-        };
-        Letter { parcel, link: link.clone(), text: rendered.text, html: rendered.html, subject: rendered.subject }
-    }
-
-    /// The id of our trace field: what the log and the mail have in common, and the loop proof.
-    fn trace(&self) -> String {
-        let id = QueueId(u64::from_be_bytes(random::array())).to_string();
-        format!("{id}.{}", self.proof(&id))
-    }
-
-    fn frame<'a>(&'a self, id: &'a str, transaction: &'a Transaction, wish: &'a Wish) -> Frame<'a> {
-        let recipient = match transaction.envelope.recipients.as_slice() {
-            [only] => Some(&only.forward_path),
-            _ => None,
-        };
-        let peer = &transaction.peer;
-        let received = trace::Received { helo: &peer.helo, peer: peer.address, with: peer.with, id, recipient };
-        Frame {
-            admd: &self.admd,
-            received: trace::received(&received, &self.admd, transaction.at),
-            signers: &self.signers,
-            wish,
-            seed: random::array(),
-            now: transaction.at,
-        }
-    }
-
     /// What only we can put behind an id: 60 bits, enough against chance and against forgers.
     fn proof(&self, id: &str) -> String {
         let mac = derive::mac(&self.loop_key, "loop", &[id.as_bytes()]);
         data_encoding::BASE32_NOPAD.encode(&mac).to_lowercase().chars().take(12).collect()
     }
+}
+
+/// What is said where policy rejects one recipient's mail: all of it is refused, for the reply to the dot is everybody's.
+pub fn rejected(decisions: &[Decision]) -> Option<Refusal> {
+    let rejected = decisions.iter().find(|decision| decision.verdict.go == Go::Reject)?;
+    Some(Refusal::Forbidden { because: reason(rejected) })
 }
 
 /// Whose words a message carries.
@@ -226,10 +265,14 @@ enum Author {
 /// may pass untouched where that is allowed; but a From field is easily written, so mail that comes out
 /// of the house in any other respect is the house's whatever stands there: a reverse-path of ours, none
 /// at all, an author of ours beside others.
-fn author(message: &Message, transaction: &Transaction, (admd, foreign_from): (&Admd, ForeignFrom)) -> Result<Author, Refusal> {
+fn author(
+    message: &Message,
+    (envelope, identity): (&Envelope, Option<&Identity>),
+    (admd, foreign_from): (&Admd, ForeignFrom),
+) -> Result<Author, Refusal> {
     let from = Named::by(message, "From");
     let of_the_house = |mailbox: &Mailbox| admd.is_internal(mailbox);
-    if let Some(identity) = &transaction.peer.identity {
+    if let Some(identity) = identity {
         let sender = Named::by(message, "Sender");
         let own = from.mailboxes.iter().chain(&sender.mailboxes).all(|mailbox| identity.may_send_as(mailbox));
         return match from.is_one() && own && sender.malformed == 0 {
@@ -240,7 +283,7 @@ fn author(message: &Message, transaction: &Transaction, (admd, foreign_from): (&
     if from.is_one() && from.mailboxes.iter().all(of_the_house) {
         return Ok(Author::Ours);
     }
-    let house = transaction.envelope.reverse_path.mailbox().is_none_or(of_the_house) || from.mailboxes.iter().any(of_the_house);
+    let house = envelope.reverse_path.mailbox().is_none_or(of_the_house) || from.mailboxes.iter().any(of_the_house);
     match foreign_from {
         ForeignFrom::Pass if house => Ok(Author::Ours),
         ForeignFrom::Pass => Ok(Author::Foreign),
@@ -274,25 +317,6 @@ impl Named {
     }
 }
 
-/// What a letter says of its parcel, taken before the parcel is sealed.
-struct Head {
-    kind: Kind,
-    sender: String,
-    subject: Option<String>,
-    file_names: bool,
-}
-
-impl Head {
-    fn of(parcel: &NewParcel<'_>, verdict: &Verdict) -> Self {
-        Self {
-            kind: parcel.kind,
-            sender: parcel.sender_name.clone().unwrap_or_else(|| parcel.sender.to_string()),
-            subject: (verdict.subject == Shown::Kept).then(|| parcel.subject.clone()),
-            file_names: verdict.file_names == Shown::Kept,
-        }
-    }
-}
-
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Self::Unavailable(fault)
@@ -321,8 +345,11 @@ fn reason(decision: &Decision) -> String {
         .unwrap_or_else(|| String::from("policy forbids this message"))
 }
 
-fn accepted((trace, entries): (&str, &[QueueId]), transaction: &Transaction, secured: usize) {
-    let entries = entries.iter().map(QueueId::to_string).collect::<Vec<_>>().join(",");
+fn accepted((trace, receipt): (&str, &Receipt), transaction: &Transaction, secured: usize) {
+    let entries = match receipt {
+        Receipt::Queued(committed) => committed.ids().iter().map(QueueId::to_string).collect::<Vec<_>>().join(","),
+        Receipt::Relayed(_) => String::new(),
+    };
     let size = u64::try_from(transaction.message.bytes.len()).unwrap_or(u64::MAX);
     event::emit(&Event::Accepted { trace, entries: &entries, size, recipients: transaction.envelope.recipients.len(), secured });
 }
@@ -333,6 +360,7 @@ fn report(refusal: &Refusal) {
         Refusal::Forbidden { .. } => event::emit(&Event::Refused { status: "5.7.1", because: "policy" }),
         Refusal::Malformed { status, because } => event::emit(&Event::Refused { status: &status.to_string(), because }),
         Refusal::Unavailable(fault) => event::emit(&Event::Trouble { place: "intake", fault: &fault.0 }),
+        Refusal::ByNextHop(said) => event::emit(&Event::Refused { status: &said.status.to_string(), because: &said.words }),
         Refusal::Full => event::emit(&Event::Refused { status: "4.3.1", because: "no room" }),
     }
 }
@@ -347,8 +375,7 @@ const TURN_WAIT: Duration = Duration::from_secs(240);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Domain, Envelope, Recipient, ReversePath, Utf8};
-    use crate::smtp::users::Identity;
+    use crate::mail::{BodyType, Domain, Recipient, ReversePath, Utf8};
 
     fn mailbox(text: &str) -> Mailbox {
         Mailbox::parse(text).unwrap()
@@ -359,7 +386,7 @@ mod tests {
         let domains = vec![Domain::parse("example.org").unwrap()];
         let admd = Admd { domains, hostname: Domain::parse("gate.example.org").unwrap(), postmaster: mailbox("postmaster@example.org") };
         let octets = bytes::Bytes::from(format!("{}\r\n\r\ntext\r\n", header.replace('\n', "\r\n")));
-        let message = Message::parse(octets.clone());
+        let message = Message::parse(octets);
         let envelope = Envelope {
             reverse_path: Mailbox::parse(reverse_path).map_or(ReversePath::Null, ReversePath::Mailbox),
             recipients: vec![Recipient::new(mailbox("bob@example.net"))],
@@ -369,10 +396,7 @@ mod tests {
             utf8: Utf8::No,
         };
         let identity = user.map(|user| Identity::new(user.to_owned(), vec![mailbox(user), mailbox("sales@example.org")]));
-        let peer = smtp::Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), helo: "client".into(), with: "ESMTP", identity };
-        let message_in = smtp::Received { bytes: octets, permit: None };
-        let transaction = Transaction { envelope, message: message_in, peer, at: jiff::Timestamp::UNIX_EPOCH };
-        author(&message, &transaction, (&admd, foreign_from)).ok()
+        author(&message, (&envelope, identity.as_ref()), (&admd, foreign_from)).ok()
     }
 
     #[test]

@@ -12,7 +12,9 @@
 //!     transform::Plan    (Vec<Decision>)                           → Plan           recipients treated alike share a Variant
 //!     vault::seal        plan.protected(&message)                  → Vec<Link>      parcel durable, still pending
 //!     transform::rewrite (plan, &Envelope, &Message, letters)      → Vec<NewEntry>
-//!     queue::commit      entries + "the parcels are live"          → Committed      on stable storage
+//! relay.take_on          entries + "the parcels are live"          → Receipt
+//!     relay::offer       one entry, while the client waits         → Accepted       the next hop said 250
+//!     queue::commit      in all other cases                        → Committed      on stable storage
 //! smtp::reply            &Receipt                                  → 250            the only way to say it
 //!     ───────────── from here the message is ours to lose ─────────────
 //! queue.lease → relay::attempt → queue.settle  (done · later · failed: a DSN in the same commit)
@@ -37,7 +39,7 @@
 //! | 12 | [`admin`] the operator's commands |
 //! | 11 | [`gateway`] builds everything once, starts and drains; the only reader of the clock |
 //! | 10 | [`config`] text → the options that each module declares |
-//! | 9 | [`web`] request → route → channel → page |
+//! | 9 | [`web`] request → route → channel → page · [`monitor`] what the operator's machines ask |
 //! | 8 | [`channel`] what people do with a link |
 //! | 7 | [`intake`] one message's way in |
 //! | 6 | [`relay`] one entry's way out |
@@ -65,6 +67,7 @@ pub mod gateway;
 pub mod intake;
 pub mod mail;
 pub mod mistake;
+pub mod monitor;
 pub mod net;
 pub mod notice;
 pub mod option;

@@ -34,15 +34,23 @@ enum Command {
     Demo(admin::demo::Arguments),
     /// Read every file and say all that is wrong.
     Check,
-    /// Say what policy would do with a message, and why.
+    /// Say what is wrong around the gateway, and how to mend it.
+    Doctor(admin::doctor::Arguments),
+    /// Say what the gateway would do with a message, and why.
     Explain(admin::explain::Arguments),
     /// Bring the key-encryption key back from the recovery sheet.
     Recover(admin::recover::Arguments),
     /// Look at what waits, and act on it.
     #[command(subcommand)]
     Queue(admin::queue::Verb),
-    /// Have the running gateway read rules, policies, users and certificates again.
+    /// Have the running gateway read its configuration, rules, policies, users and certificates again.
     Reload,
+    /// Turn new mail away until the queue is empty, as before taking the gateway away.
+    Drain(admin::running::Drain),
+    /// Copy the store of the running gateway.
+    Backup(admin::backup::Arguments),
+    /// Make a store of a backup.
+    Restore(admin::backup::Restore),
     /// Show the way to a domain's mail servers, and how TLS with each must look.
     Route {
         /// The domain.
@@ -56,6 +64,9 @@ enum Command {
     /// People who may submit mail with a password.
     #[command(subcommand)]
     User(admin::user::Verb),
+    /// The keys that everything is sealed with.
+    #[command(subcommand)]
+    Keys(admin::keys::Verb),
     /// The configuration.
     #[command(subcommand)]
     Config(Config),
@@ -114,14 +125,19 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Serve(arguments) => runtime.block_on(admin::serve::run(arguments, path, clock)),
         Command::Demo(arguments) => runtime.block_on(admin::demo::run(arguments, clock, out)),
         Command::Check => admin::check::run(path, out),
+        Command::Doctor(arguments) => runtime.block_on(admin::doctor::run(arguments, path, clock.now(), out)),
         Command::Explain(arguments) => admin::explain::run(arguments, path, clock.now(), out),
         Command::Recover(arguments) => admin::recover::run(arguments, path, out),
         Command::Queue(verb) => runtime.block_on(admin::queue::run(verb, path, out)),
-        Command::Reload => runtime.block_on(admin::running::reload(path)),
+        Command::Reload => runtime.block_on(admin::running::reload(path, out)),
+        Command::Drain(flags) => runtime.block_on(admin::running::drain(*flags, path, out)),
+        Command::Backup(arguments) => runtime.block_on(admin::backup::run(arguments, path, out)),
+        Command::Restore(arguments) => admin::backup::restore(arguments, path, clock.now(), out),
         Command::Route { domain } => runtime.block_on(admin::running::route(domain, path, out)),
         Command::TlsReports => runtime.block_on(admin::running::tls_reports(path)),
         Command::Clock(verb) => runtime.block_on(admin::running::clock(*verb, path, out)),
         Command::User(verb) => admin::user::run(verb, path, out),
+        Command::Keys(verb) => admin::keys::run(*verb, path, out),
         Command::Config(Config::Describe) => Ok(out.write_all(config::describe().as_bytes())?),
         Command::ExtractWorker => Ok(()),
     }

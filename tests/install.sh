@@ -28,7 +28,7 @@ python_peers() {
 }
 
 browser() {
-  packages chromium fonts-liberation
+  packages chromium fonts-liberation lynx
   # A Node.js from elsewhere brings its own npm, which Debian's package would fight with.
   command -v npm >/dev/null || packages nodejs npm
   [ -d tests/browser/node_modules ] || (cd tests/browser && npm ci --silent --no-audit --no-fund)
@@ -37,7 +37,8 @@ browser() {
 for what in "$@"; do
   case "$what" in
     build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
-    test) packages bind9 bind9-utils unbound swaks libnet-ssleay-perl postfix openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
+    test) packages bind9 bind9-utils unbound swaks nmap libnet-ssleay-perl postfix openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
+    systemd) packages debootstrap systemd-container ;;
     bench) packages postfix ;;
     *) echo "install.sh: unknown: $what" >&2; exit 2 ;;
   esac

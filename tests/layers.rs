@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 12] = [
     &["relay"],
     &["intake"],
     &["channel"],
-    &["web"],
+    &["monitor", "web"],
     &["config"],
     &["gateway"],
     &["admin"],

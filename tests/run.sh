@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole test command: format, lints, unit and whole-product tests, broken configurations, real peers, the browser walk, quick faults, five kills.
+# The whole test command: format, lints, unit and whole-product tests, broken configurations, real peers, the browser walk, quick faults, abuse of HTTP/2, five kills.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
@@ -22,6 +22,12 @@ tests/browser/run.sh
 
 step "quick faults"
 python3 tests/faults/quick.py --program target/debug/waxseal
+
+step "what an operator does to a running gateway"
+python3 tests/faults/operations.py --program target/debug/waxseal
+
+step "HTTP/2 in bad hands"
+python3 tests/faults/http2.py --program target/debug/waxseal
 
 step "a download that is cut off and resumed"
 python3 tests/faults/download.py --megabytes 200 --program target/debug/waxseal

@@ -7,6 +7,7 @@ mail-files-button = Download files
 mail-file-number = File { $number }
 mail-expires = The link works until { $moment }.
 mail-genuine = To check that this mail is genuine: the address of the page begins with { $host }. You are asked for your own e-mail address there, never for a password that you use elsewhere.
+mail-genuine-public = To check that this mail is genuine: the address of the page begins with { $host }. There you are asked for nothing about yourself.
 mail-ask = Questions? { $support }
 mail-subject-files = Files from { $sender }
 mail-subject-message = Message from { $sender }

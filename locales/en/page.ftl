@@ -17,6 +17,7 @@ landing-lead-public = These files can be opened by anybody who has this link.
 landing-until = Open until { $moment }
 landing-address = Your e-mail address
 landing-address-hint = Type the address that the mail with this link was sent to. Then we know that a person is here, not a program that checks links.
+landing-address-hint-shared = The mail went to an address that several people read. Type your own address there: a password that you may need goes to you alone.
 landing-continue = Continue
 landing-person = Yes, I want to see these files
 landing-person-hint = Programs that check links press buttons, too. The tick tells us that you are a person.
@@ -50,10 +51,11 @@ password-soon = Please wait a minute before you have another one sent.
 ## Message
 message-from = From
 message-to = To
+message-reader = You are
 message-date = Date
 message-subject-none = (no subject)
 message-body = Message
-message-cut = The message is longer than this page shows.
+message-cut = The message is longer than this page shows. Save it to read all of it.
 message-blocked = { $count ->
     [one] One picture from elsewhere is not shown, so that nobody can see when you read this.
    *[other] { $count } pictures from elsewhere are not shown, so that nobody can see when you read this.
@@ -67,6 +69,7 @@ message-download-name = Download { $name }
 message-all = Download all as ZIP
 message-print = Print
 message-save = Save as .eml
+message-save-hint = Saving the message counts as a download of each file in it.
 message-leave = Close
 message-left = { $left ->
     [0] No downloads left

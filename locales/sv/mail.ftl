@@ -7,6 +7,7 @@ mail-files-button = Hämta filer
 mail-file-number = Fil { $number }
 mail-expires = Länken gäller till { $moment }.
 mail-genuine = Så ser du att mejlet är äkta: sidans adress börjar med { $host }. Där frågar vi efter din egen e-postadress, aldrig efter ett lösenord som du använder någon annanstans.
+mail-genuine-public = Så ser du att mejlet är äkta: sidans adress börjar med { $host }. Där frågar vi inte efter något om dig.
 mail-ask = Frågor? { $support }
 mail-subject-files = Filer från { $sender }
 mail-subject-message = Meddelande från { $sender }

@@ -17,6 +17,7 @@ landing-lead-public = Filerna kan öppnas av alla som har den här länken.
 landing-until = Går att öppna till { $moment }
 landing-address = Din e-postadress
 landing-address-hint = Skriv adressen som mejlet med länken skickades till. Då vet vi att en människa är här och inte ett program som kontrollerar länkar.
+landing-address-hint-shared = Mejlet gick till en adress som flera läser. Skriv din egen adress där: om det behövs ett lösenord går det bara till dig.
 landing-continue = Fortsätt
 landing-person = Ja, jag vill se filerna
 landing-person-hint = Program som kontrollerar länkar trycker också på knappar. Krysset visar att du är en människa.
@@ -50,10 +51,11 @@ password-soon = Vänta en minut innan du begär ett till.
 ## Meddelandet
 message-from = Från
 message-to = Till
+message-reader = Du är
 message-date = Datum
 message-subject-none = (inget ämne)
 message-body = Meddelande
-message-cut = Meddelandet är längre än den här sidan visar.
+message-cut = Meddelandet är längre än den här sidan visar. Spara det för att läsa allt.
 message-blocked = { $count ->
     [one] En bild från annat håll visas inte, så att ingen kan se när du läser.
    *[other] { $count } bilder från annat håll visas inte, så att ingen kan se när du läser.
@@ -67,6 +69,7 @@ message-download-name = Hämta { $name }
 message-all = Hämta alla som ZIP
 message-print = Skriv ut
 message-save = Spara som .eml
+message-save-hint = Att spara meddelandet räknas som en hämtning av varje fil i det.
 message-leave = Stäng
 message-left = { $left ->
     [0] Inga hämtningar kvar

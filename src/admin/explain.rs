@@ -1,4 +1,6 @@
-//! `waxseal explain`: what policy would do with a message, for whom, and why.
+//! `waxseal explain`: what the gateway would do with a message, for whom, and why.
+//!
+//! It asks where the gateway asks, in the same order, and changes nothing.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,10 +10,15 @@ use jiff::Timestamp;
 
 use super::Failed;
 use crate::config::Configuration;
+use crate::crypto::KeyRing;
 use crate::extract::Extractor;
 use crate::gateway;
-use crate::mail::{BodyType, Envelope, Mailbox, Message, Recipient, ReversePath, Utf8, decode};
-use crate::policy::{Facts, Wish};
+use crate::intake::{self, Admitted, Threshold};
+use crate::mail::{BodyType, Envelope, Mailbox, Message, Recipient, ReversePath, Utf8};
+use crate::policy::Facts;
+use crate::smtp;
+use crate::smtp::reply::{Reply, fixed};
+use crate::smtp::users::Identity;
 
 /// Flags of the command.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +31,9 @@ pub struct Arguments {
     /// A recipient; may be given several times.
     #[arg(long, required = true)]
     pub to: Vec<String>,
+    /// Who AUTH has proved, by the name in the users file; absent is a client of the relay networks.
+    #[arg(long)]
+    pub user: Option<String>,
     /// Also print the text of each part as the rules see it.
     #[arg(long)]
     pub text: bool,
@@ -34,18 +44,61 @@ pub fn run(arguments: &Arguments, configuration: &Path, now: Timestamp, out: &mu
     let configuration = Configuration::read(configuration)?;
     let policies = gateway::policies(&configuration)?;
     let octets = std::fs::read(&arguments.message).map_err(|error| Failed(format!("{}: {error}", arguments.message.display())))?;
-    let message = Message::parse(Bytes::from(with_crlf(octets)));
+    let message = Bytes::from(with_crlf(octets));
     let envelope = envelope(arguments)?;
     let extractor = Extractor::new(std::env::current_exe()?, 1);
-    let subject = message.header().first("Subject").map(|field| decode::unstructured(&field.value())).unwrap_or_default();
-    let wish = Wish::parse(&subject);
-    let inspection = policies.inspect(&message, &extractor);
-    let facts = Facts { admd: &configuration.admd, envelope: &envelope, message: &message, inspection: &inspection, wish: &wish, now };
-    out.write_all(policies.explain(&facts).as_bytes())?;
+    let identity = arguments.user.as_ref().map(|name| identity(name, &configuration)).transpose()?;
+    let threshold = threshold(&configuration, out)?;
+    let admitted = admit(&message, (&envelope, identity.as_ref()), (&configuration.smtp, &threshold));
+    let message = Message::parse(message);
+    match admitted {
+        Err(refused) => writeln!(out, "refused: {refused}")?,
+        Ok(Admitted::Foreign) => writeln!(out, "relayed as it is: its author is not of the house, and foreign_from lets that pass")?,
+        Ok(Admitted::Ours(wish)) => {
+            let (admd, inspection) = (&configuration.admd, policies.inspect(&message, &extractor));
+            let facts = Facts { admd, envelope: &envelope, message: &message, inspection: &inspection, wish: &wish, now };
+            if let Some(refusal) = intake::rejected(&policies.decide(&facts)) {
+                writeln!(out, "refused: {}", Reply::from(&refusal))?;
+            }
+            out.write_all(policies.explain(&facts).as_bytes())?;
+        }
+    }
     if arguments.text {
         write!(out, "{}", policies.texts(&message, &extractor))?;
     }
     Ok(())
+}
+
+/// What is said to a message before policy is asked.
+fn admit(
+    octets: &Bytes,
+    (envelope, identity): (&Envelope, Option<&Identity>),
+    (options, threshold): (&smtp::Options, &Threshold),
+) -> Result<Admitted, Reply> {
+    smtp::judge_sender(&envelope.reverse_path, (&threshold.admd, threshold.foreign_from), identity)?;
+    if octets.len() as u64 > options.message_size {
+        return Err(fixed::TOO_BIG.into());
+    }
+    smtp::judge_header(octets)?;
+    threshold.admit(&Message::parse(octets.clone()), envelope, identity).map_err(|refusal| Reply::from(&refusal))
+}
+
+fn identity(name: &str, configuration: &Configuration) -> Result<Identity, Failed> {
+    let known = gateway::users(configuration)?.and_then(|users| users.identity(name));
+    known.ok_or_else(|| Failed(format!("\"{name}\" is not in the users file\n    `waxseal user add` writes it")))
+}
+
+/// As the gateway has it. Who may not read its keys hears everything but what a loop is known by.
+fn threshold(configuration: &Configuration, out: &mut dyn Write) -> Result<Threshold, Failed> {
+    let ring = match gateway::ring(configuration) {
+        Ok((ring, _)) => ring,
+        Err(Failed(why)) => {
+            writeln!(out, "loops are not looked for: {}", why.lines().next().unwrap_or_default())?;
+            // Nothing was ever proved with keys that nobody has used.
+            KeyRing::generate()
+        }
+    };
+    Ok(gateway::threshold(configuration, &ring))
 }
 
 fn envelope(arguments: &Arguments) -> Result<Envelope, Failed> {

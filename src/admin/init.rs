@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Failed;
+use super::keys::{LOST, SHEET, sheet};
 use crate::config::Configuration;
 use crate::crypto::{Kek, KeyRing};
 use crate::mail::Domain;
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// What links begin with, as https://secure.example.org.
     #[arg(long)]
     pub base_url: Option<String>,
+    /// Where metrics and the operator's overview are served, as address:port.
+    #[arg(long)]
+    pub admin: Option<String>,
     /// Networks that may relay; may be given several times.
     #[arg(long)]
     pub relay_network: Vec<String>,
@@ -64,6 +68,7 @@ struct Answers {
     smtp: String,
     web: String,
     base_url: String,
+    admin: Option<String>,
     relay_networks: Vec<String>,
     store: Option<PathBuf>,
 }
@@ -128,12 +133,14 @@ impl Answers {
                 named => named.to_vec(),
             },
             store: arguments.store.clone(),
+            admin: arguments.admin.as_deref().map(socket).transpose()?,
             domains,
         })
     }
 
     fn configuration(&self) -> String {
         let domains: Vec<String> = self.domains.iter().map(ToString::to_string).collect();
+        let admin = self.admin.as_ref().map(|address| format!("\n[admin]\nlisten = [{}]\n", quoted(address))).unwrap_or_default();
         let store = self.store.as_ref().map_or_else(|| String::from("data"), |path| path.display().to_string());
         format!(
             "# Waxseal. `waxseal config describe` prints every option with its meaning and default.\n\n\
@@ -142,7 +149,7 @@ impl Answers {
              listen = [{}]\nsubmission = []\nlisten_tls = []\nrelay_networks = {}\n\n\
              [relay]\nnext_hop = {}\n\n\
              [web]\nlisten = {}\nbase_url = {}\n\n\
-             [store]\ndirectory = {}\n",
+             [store]\ndirectory = {}\n{admin}",
             quoted(&self.name),
             list(&domains),
             quoted(self.hostname.as_str()),
@@ -225,15 +232,7 @@ fn hop(text: &str) -> Result<String, Failed> {
 fn keys(directory: &Path, first: Option<&Domain>) -> Result<(), Failed> {
     let kek = Kek::create(&directory.join("keys/kek"))?;
     KeyRing::generate().write(&directory.join("keys/ring"), &kek)?;
-    let house = first.map(ToString::to_string).unwrap_or_default();
-    let sheet = format!(
-        "# Waxseal, {house}: recovery sheet\n#\n\
-         # The characters below are the key-encryption key. Without it nothing that was sealed opens again;\n\
-         # with it and a copy of the disk, metadata can be read. Print this page, lock it away, delete the file.\n\
-         #\n# To bring the key back: type it into a file, then  waxseal recover FILE --config …\n\n{}\n",
-        kek.sheet()
-    );
-    put(&directory.join(SHEET), &sheet, 0o400)
+    put(&directory.join(SHEET), &sheet(&kek, first), 0o400)
 }
 
 /// A certificate of our own, so that TLS works from the first minute; to be replaced by a real one.
@@ -275,10 +274,7 @@ fn summary(directory: &Path, records: &[(String, String)], out: &mut dyn Write) 
     let at = directory.display();
     writeln!(out, "The set-up is in {at}.\n")?;
     writeln!(out, "1. Print {at}/{SHEET}, lock the paper away, then delete the file.")?;
-    writeln!(
-        out,
-        "   Without that key everything that was sealed is lost, for good and for everybody; `waxseal recover` brings it back.\n"
-    )?;
+    writeln!(out, "   {LOST}\n   `waxseal recover` brings the key back; the slots come from a backup of their own.\n")?;
     writeln!(out, "2. Publish these DNS records, so that the signatures of mail which the gateway changed can be verified:\n")?;
     for (name, value) in records {
         writeln!(out, "   {name}. IN TXT {value}\n")?;
@@ -298,8 +294,6 @@ fn list(texts: &[String]) -> String {
 
 /// The file that makes a directory a set-up.
 const CONFIGURATION: &str = "waxseal.toml";
-/// To be printed and deleted.
-const SHEET: &str = "recovery-sheet.txt";
 /// Readable by nobody else, all of them.
 const FOLDERS: [&str; 7] = ["", "keys", "keys/dkim", "certs", "rules", "policies", "policies/tests"];
 /// The first DKIM selector.

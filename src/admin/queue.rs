@@ -1,4 +1,4 @@
-//! `waxseal queue list|show|retry|drop`: asked of the running gateway.
+//! `waxseal queue list|stats|show|retry|drop`: asked of the running gateway.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,27 +6,31 @@ use std::path::Path;
 use super::Failed;
 use super::running::{ask, unexpected};
 use crate::config::Configuration;
-use crate::gateway::control::{Answer, Entry, Request};
+use crate::gateway::control::{Answer, Entry, Request, Way};
 
 /// What to do with the queue.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Verb {
     /// Every entry that waits, oldest first.
     List,
+    /// How much waits for which next hop, and since when.
+    Stats,
     /// One entry with all of its recipients.
     Show {
         /// Its id.
         id: String,
     },
-    /// Try an entry now.
+    /// Try entries now; one that is held goes as well.
     Retry {
-        /// Its id.
-        id: String,
+        /// Their ids.
+        #[arg(required = true)]
+        id: Vec<String>,
     },
-    /// Remove an entry without any report to its sender.
+    /// Remove entries without any report to their senders.
     Drop {
-        /// Its id.
-        id: String,
+        /// Their ids.
+        #[arg(required = true)]
+        id: Vec<String>,
     },
 }
 
@@ -35,13 +39,22 @@ pub async fn run(verb: &Verb, configuration: &Path, out: &mut dyn Write) -> Resu
     let socket = Configuration::read(configuration)?.control_socket();
     match verb {
         Verb::List => list(&socket, out).await,
+        Verb::Stats => stats(&socket, out).await,
         Verb::Show { id } => {
             let entries = entries(&socket, Request::QueueShow { id: id.clone() }).await?;
             Ok(entries.iter().try_for_each(|entry| show(entry, out))?)
         }
-        Verb::Retry { id } => ask(&socket, &Request::QueueRetry { id: id.clone() }).await.map(drop),
-        Verb::Drop { id } => ask(&socket, &Request::QueueDrop { id: id.clone() }).await.map(drop),
+        Verb::Retry { id } => each(&socket, id, |id| Request::QueueRetry { id }).await,
+        Verb::Drop { id } => each(&socket, id, |id| Request::QueueDrop { id }).await,
     }
+}
+
+/// One after the other; the first that is not done ends it.
+async fn each(socket: &Path, ids: &[String], request: fn(String) -> Request) -> Result<(), Failed> {
+    for id in ids {
+        ask(socket, &request(id.clone())).await?;
+    }
+    Ok(())
 }
 
 async fn list(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
@@ -61,6 +74,16 @@ async fn list(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
         }
     }
     writeln!(out, "{total} in the queue")?;
+    Ok(())
+}
+
+async fn stats(socket: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let Answer::Stats { ways } = ask(socket, &Request::QueueStats).await? else { return Err(unexpected()) };
+    writeln!(out, "{:>8}  {:>8}  {:<20}  next hop", "waiting", "sending", "oldest")?;
+    for Way { hops, waiting, leased, oldest, away } in &ways {
+        let away = away.as_ref().map_or_else(String::new, |why| format!("  away: {why}"));
+        writeln!(out, "{waiting:>8}  {leased:>8}  {:<20}  {hops}{away}", oldest.as_deref().unwrap_or("–"))?;
+    }
     Ok(())
 }
 

@@ -22,10 +22,9 @@ pub fn run(arguments: &Arguments, configuration: &Path, out: &mut dyn Write) -> 
     let text = std::fs::read_to_string(&arguments.sheet).map_err(|error| Failed(format!("{}: {error}", arguments.sheet.display())))?;
     let characters: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     let kek = Kek::from_sheet(&characters.join("\n"))?;
-    KeyRing::read(&configuration.path(&configuration.store.ring), &kek)?;
+    KeyRing::find(&configuration.path(&configuration.store.ring), &kek)?;
     let path = configuration.path(&configuration.store.kek);
     kek.write(&path)?;
-    super::owner::like_its_folder(&path)?;
     writeln!(out, "{}: written, and it opens the key ring", path.display())?;
     Ok(())
 }

@@ -8,9 +8,46 @@ use crate::config::Configuration;
 use crate::gateway::control::{self, Answer, Request};
 
 /// `waxseal reload`.
-pub async fn reload(configuration: &Path) -> Result<(), Failed> {
+pub async fn reload(configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
     let socket = Configuration::read(configuration)?.control_socket();
-    ask(&socket, &Request::Reload).await.map(drop)
+    let Answer::Reloaded { applied, restart } = ask(&socket, &Request::Reload).await? else { return Err(unexpected()) };
+    for option in applied {
+        writeln!(out, "{option}: holds")?;
+    }
+    for option in restart {
+        writeln!(out, "{option}: needs a restart")?;
+    }
+    Ok(())
+}
+
+/// Flags of `waxseal drain`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Drain {
+    /// Take new mail again.
+    #[arg(long)]
+    pub end: bool,
+}
+
+/// `waxseal drain`: until the queue is empty. Who stops waiting stops nothing.
+pub async fn drain(flags: Drain, configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    if flags.end {
+        return ask(&socket, &Request::DrainEnd).await.map(drop);
+    }
+    let mut told = None;
+    loop {
+        let Answer::Draining { waiting, held } = ask(&socket, &Request::Drain).await? else { return Err(unexpected()) };
+        if waiting == 0 {
+            let rest = if held == 0 { String::new() } else { format!("; {held} held for the operator") };
+            return Ok(writeln!(out, "the queue is empty{rest}")?);
+        }
+        if told != Some(waiting) {
+            writeln!(out, "new mail is turned away; {waiting} in the queue")?;
+            out.flush()?;
+            told = Some(waiting);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
 }
 
 /// What to do about the clock.
@@ -42,10 +79,10 @@ pub async fn clock(verb: Clock, configuration: &Path, out: &mut dyn Write) -> Re
 /// `waxseal route`: the hosts in the order in which they would be tried, and how TLS with each must look.
 pub async fn route(domain: &str, configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
     let socket = Configuration::read(configuration)?.control_socket();
-    let Answer::Way { hops } = ask(&socket, &Request::Way { domain: domain.to_owned() }).await? else { return Err(unexpected()) };
-    for hop in hops {
-        let proven = if hop.proven { "proven to be the domain's" } else { "not proven to be the domain's" };
-        writeln!(out, "{}  {proven}\n    {}\n    {}", hop.host, hop.addresses.join(" "), hop.tls)?;
+    let Answer::Course { targets } = ask(&socket, &Request::Course { domain: domain.to_owned() }).await? else { return Err(unexpected()) };
+    for target in targets {
+        let proven = if target.proven { "proven to be the domain's" } else { "not proven to be the domain's" };
+        writeln!(out, "{}  {proven}\n    {}\n    {}", target.host, target.addresses.join(" "), target.tls)?;
     }
     Ok(())
 }
@@ -69,7 +106,16 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
     match answer {
         Answer::NoSuchEntry => Err(Failed(String::from("there is no such entry\n    `waxseal queue list` shows all"))),
         Answer::Trouble { because } => Err(Failed(because)),
-        shown @ (Answer::Done | Answer::Entries { .. } | Answer::Way { .. } | Answer::Clock { .. }) => Ok(shown),
+        shown @ (Answer::Done
+        | Answer::Entries { .. }
+        | Answer::Stats { .. }
+        | Answer::About { .. }
+        | Answer::Course { .. }
+        | Answer::Clock { .. }
+        | Answer::Reloaded { .. }
+        | Answer::Draining { .. }
+        | Answer::BackingUp
+        | Answer::BackedUp { .. }) => Ok(shown),
     }
 }
 
@@ -77,3 +123,6 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
 pub(super) fn unexpected() -> Failed {
     Failed(String::from("the running gateway does not understand this command\n    it runs an older version: restart it"))
 }
+
+/// How often a long work is asked after.
+pub(super) const EVERY: std::time::Duration = std::time::Duration::from_secs(1);

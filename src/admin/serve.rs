@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::Failed;
+use super::journal::{self, Journal};
 use crate::clock::Clock;
 use crate::config::{Configuration, Log, LogFormat};
 use crate::gateway::Gateway;
@@ -25,7 +28,7 @@ pub async fn run(arguments: &Arguments, path: &Path, clock: Clock) -> Result<(),
     // Keys are in this memory: no core of it is written, and nobody but root attaches to it.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(std::io::Error::from)?;
     let configuration = Configuration::read(path)?;
-    start_log(&configuration.log);
+    start_log(&configuration.log)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let gateway = Gateway::open(configuration, clock)?;
@@ -40,12 +43,23 @@ pub async fn run(arguments: &Arguments, path: &Path, clock: Clock) -> Result<(),
         .await
 }
 
-/// Log lines on standard error, in the form that was asked for.
-pub fn start_log(options: &Log) {
+/// Log lines in the form that was asked for, and where.
+pub fn start_log(options: &Log) -> Result<(), Failed> {
     let filter = tracing_subscriber::EnvFilter::new(format!("waxseal={}", options.level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match options.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Journald => {
+            let journal = Journal::open(Path::new(journal::SOCKET)).map_err(|error| {
+                Failed(format!(
+                    "[log] format = \"journald\": {}: {error}\n    where no journal runs, text or json go to standard error",
+                    journal::SOCKET
+                ))
+            })?;
+            let filter = tracing_subscriber::EnvFilter::new(format!("waxseal={}", options.level));
+            tracing_subscriber::registry().with(filter).with(journal).init();
+        }
     }
+    Ok(())
 }

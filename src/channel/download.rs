@@ -3,24 +3,31 @@
 //!
 //! A grant holds the right to read sealed under the visit's secret, so it outlives the visit but is
 //! of no use to the store. What was granted and never fetched is given back when the visit ends.
+//!
+//! Counters, grants and visit change in one commit, of one file as of a thousand: a crash or a race
+//! spends all of it or nothing. An archive has no grant of its own: it names those of its files, so
+//! what a file gives alone and in archives is three times its size in all.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::eml::Eml;
+use super::meter::{Meter, Metered};
 use super::session::{Session, Token, Visit, short};
 use super::zip::{Entry, Zip};
 use super::{Channel, Refused, decode, letter, name};
-use crate::crypto::random;
+use crate::crypto::{derive, random};
 use crate::event::{self, Event};
-use crate::store::{Check, Conflict, Fault, Write};
-use crate::vault::{Grant, Item, ItemId};
+use crate::store::{Check, Fault, Write};
+use crate::vault::{Grant, Item, ItemId, Kind, Role, Spending};
 
 /// What a download's URL holds: 128 random bits that help nobody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DownloadId([u8; 16]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DownloadId(pub(super) [u8; 16]);
 
 impl DownloadId {
     /// Reads it from a URL: exactly 32 lower-case hexadecimal digits.
@@ -35,77 +42,112 @@ impl std::fmt::Display for DownloadId {
     }
 }
 
-/// What is kept of a spent download.
+/// What is kept of a download.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Taken {
+pub(super) struct Taken {
     /// The visit's key: nobody else may fetch it.
     owner: Vec<u8>,
-    what: What,
+    pub what: What,
     made: i64,
-    /// Octets that were set apart for fetching.
-    served: u64,
-    /// Octets of the whole.
-    size: u64,
-    /// The right to read, sealed under the visit's secret.
+    /// The right to read, sealed under the visit's secret. Names of files are behind it.
     sealed: Vec<u8>,
 }
 
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-enum What {
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) enum What {
+    /// A spent download of one file.
     One {
         item: ItemId,
-        name: String,
+        /// Octets of the whole.
+        size: u64,
+        /// Octets of it that were set apart for fetching, alone or with others; of an empty one, whether it was fetched.
+        served: u64,
         etag: String,
     },
-    /// Each with its name in the archive and its length.
-    All(Vec<(ItemId, String, u64)>),
+    /// Files in an archive, each with the download that was spent for it.
+    All(Vec<(ItemId, DownloadId)>),
+    /// The same in a message to be kept.
+    Message(Vec<(ItemId, DownloadId)>),
+    /// The message as it was sent, and all files, since they are in it.
+    Original(Vec<(ItemId, DownloadId)>),
 }
 
 /// A download that may be fetched.
 pub struct Ready {
     /// Octets of the whole.
     pub length: u64,
-    /// Strong entity tag without quotes; an archive has none, and no ranges.
+    /// Strong entity tag without quotes; what is put together has none, and no ranges.
     pub etag: Option<String>,
     /// The file's name, safe.
     pub name: String,
     id: DownloadId,
-    what: What,
+    files: Files,
     grant: Grant,
+}
+
+/// What is fetched.
+enum Files {
+    One(ItemId),
+    All(Vec<Part>),
+    Message(Eml, Vec<Part>),
+    Original(ItemId, Vec<Part>),
+}
+
+/// A file among others.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub item: ItemId,
+    pub paid: DownloadId,
+    pub entry: Entry,
+}
+
+/// What a press of a button asks for.
+enum Wanted<'a> {
+    One(&'a Item),
+    /// All that can be had.
+    All(&'a [Item]),
+    /// The message with what can be had.
+    Message(&'a [Item]),
+    /// All of them or nothing.
+    Original(&'a [Item]),
+}
+
+impl Wanted<'_> {
+    const fn files(&self) -> &[Item] {
+        match self {
+            Self::One(file) => std::slice::from_ref(*file),
+            Self::All(files) | Self::Message(files) | Self::Original(files) => files,
+        }
+    }
 }
 
 impl Channel {
     /// Spends one download of a file; the same file again in one visit is the same download.
     pub fn take(&self, visit: &Visit, item: ItemId) -> Result<DownloadId, Refused> {
         let items = self.parts.vault.items(visit.grant()?)?;
-        let wanted = letter::files(&items).into_iter().chain(raw(&items)).find(|file| file.id == item);
-        let wanted = wanted.ok_or(Refused::Gone)?;
-        let _turn = self.turn(&visit.key);
-        self.take_one(visit, &wanted)
+        let file = letter::files(&items).into_iter().find(|file| file.id == item).ok_or(Refused::Gone)?;
+        self.spend(visit, &Wanted::One(&file))
     }
 
-    /// Spends one download of every file that has one left, and puts them into one archive.
+    /// Spends one download of every file that has one left and was not taken before, and puts them into one archive.
     pub fn take_all(&self, visit: &Visit) -> Result<DownloadId, Refused> {
         let files = letter::files(&self.parts.vault.items(visit.grant()?)?);
-        let _turn = self.turn(&visit.key);
-        if let Some(id) = self.taken_before(visit, None)? {
-            return Ok(id);
+        self.spend(visit, &Wanted::All(&files))
+    }
+
+    /// The message to be kept. It costs what it holds: a download of each file that has one left; of the original, where that
+    /// was kept, one of it and of every file, since nothing can be left out of it.
+    pub fn save(&self, visit: &Visit) -> Result<DownloadId, Refused> {
+        if visit.admitted.contents.kind != Kind::SecureMessage {
+            return Err(Refused::Gone);
         }
-        let mut granted = Vec::new();
-        for file in &files {
-            match self.take_one(visit, file) {
-                Ok(_) => granted.push(file),
-                Err(Refused::UsedUp) => {}
-                Err(refused) => return Err(refused),
-            }
+        let items = self.parts.vault.items(visit.grant()?)?;
+        let files = letter::files(&items);
+        match items.iter().find(|item| item.role == Role::Raw) {
+            None => self.spend(visit, &Wanted::Message(&files)),
+            Some(raw) if files.is_empty() => self.spend(visit, &Wanted::One(raw)),
+            Some(raw) => self.spend(visit, &Wanted::Original(&[std::slice::from_ref(raw), &files].concat())),
         }
-        if granted.is_empty() {
-            return Err(Refused::UsedUp);
-        }
-        let names = name::unique(granted.iter().map(|file| file.name.as_str()));
-        let all: Vec<_> = granted.iter().zip(names).map(|(file, name)| (file.id, name, file.length)).collect();
-        let size = Zip::length(&entries(&all));
-        self.keep(visit, What::All(all), size)
     }
 
     /// A download as it stands: for HEAD, and before its octets are fetched. Changes nothing.
@@ -115,166 +157,189 @@ impl Channel {
             return Err(Refused::Gone);
         }
         let grant = Grant::unseal(&self.sealing_key(token), &taken.sealed).map_err(|_| Refused::Gone)?;
-        // Blocked or gone in the meantime: nothing is fetched any more. A download may end after its time.
-        match self.parts.vault.contents(grant.parcel(), grant.recipient(), self.now()) {
-            Ok(_) | Err(crate::vault::Denied::Expired) => {}
-            Err(denied) => return Err(denied.into()),
+        // Blocked, gone or over in the meantime: nothing is fetched any more.
+        let items = self.parts.vault.items(&grant)?;
+        match taken.what {
+            What::One { item, size, etag, .. } => {
+                let name = items.iter().find(|known| known.id == item).map(|known| name::safe(&known.name)).ok_or(Refused::Gone)?;
+                Ok(Ready { length: size, etag: Some(etag), name, id, files: Files::One(item), grant })
+            }
+            What::All(all) => {
+                let parts = parts(&items, &all);
+                let length = Zip::length(&entries(&parts));
+                Ok(Ready { length, etag: None, name: ARCHIVE.to_owned(), id, files: Files::All(parts), grant })
+            }
+            What::Message(all) => {
+                let (eml, parts) = (self.eml((&grant, &items), &all)?, parts(&items, &all));
+                Ok(Ready { length: eml.length(), etag: None, name: MESSAGE.to_owned(), id, files: Files::Message(eml, parts), grant })
+            }
+            What::Original(all) => {
+                let raw = items.iter().find(|item| item.role == Role::Raw).ok_or(Refused::Gone)?;
+                let files = Files::Original(raw.id, parts(&items, &all));
+                Ok(Ready { length: raw.length, etag: None, name: MESSAGE.to_owned(), id, files, grant })
+            }
         }
-        let (etag, name) = match &taken.what {
-            What::One { name, etag, .. } => (Some(etag.clone()), name.clone()),
-            What::All(_) => (None, ARCHIVE.to_owned()),
-        };
-        Ok(Ready { length: taken.size, etag, name, id, what: taken.what, grant })
+    }
+
+    /// The message with all that is not counted, and with the files that were spent.
+    fn eml(&self, (grant, items): (&Grant, &[Item]), all: &[(ItemId, DownloadId)]) -> Result<Eml, Refused> {
+        let vault = &self.parts.vault;
+        let contents = vault.revealed(grant, vault.contents(grant.parcel(), grant.recipient(), self.now())?)?.contents;
+        let counted = letter::files(items);
+        let goes_in = |item: &&Item| all.iter().any(|(id, _)| *id == item.id) || !counted.iter().any(|known| known.id == item.id);
+        let items: Vec<&Item> = items.iter().filter(goes_in).collect();
+        let seed = derive::mac(&self.keys.index, "eml", &[&grant.parcel().0]);
+        Ok(Eml::new(&contents, &items, &data_encoding::HEXLOWER.encode(seed.get(..8).unwrap_or(&seed))))
     }
 
     /// The octets of a range, end exclusive; an archive is always fetched whole.
     pub fn fetch(self: &Arc<Self>, ready: Ready, range: Range<u64>) -> Result<Box<dyn Read + Send>, Refused> {
-        let left = range.end.saturating_sub(range.start);
-        let content = match self.content(&ready, range) {
-            Ok(content) => content,
-            Err(refused) => {
-                self.give_back_unserved(&ready)?;
-                return Err(refused);
+        let shelf = || self.parts.vault.shelf(&ready.grant, self.now());
+        match &ready.files {
+            Files::One(item) => {
+                let octets = range.end.saturating_sub(range.start);
+                match shelf().and_then(|shelf| shelf.open(*item, range)) {
+                    Ok(opened) => Ok(Box::new(Metered::new(self, (ready.id, octets), opened.content)?)),
+                    Err(denied) => {
+                        self.give_back_unserved(&ready)?;
+                        Err(denied.into())
+                    }
+                }
             }
-        };
-        let mut metered = Metered { channel: Arc::clone(self), id: ready.id, content, left, allowance: 0 };
-        metered.reserve().map_err(|_| Refused::UsedUp)?;
-        Ok(Box::new(metered))
-    }
-
-    fn content(self: &Arc<Self>, ready: &Ready, range: Range<u64>) -> Result<Box<dyn Read + Send>, Refused> {
-        match &ready.what {
-            What::One { item, .. } => Ok(self.parts.vault.open(&ready.grant, *item, range, self.now())?.content),
-            What::All(all) => {
-                let (channel, grant, files) = (Arc::clone(self), ready.grant.clone(), all.clone());
-                let open = move |number: usize| {
-                    let (item, _, length) = files.get(number).ok_or(io::ErrorKind::NotFound)?;
-                    let opened = channel.parts.vault.open(&grant, *item, 0..*length, channel.now());
-                    opened.map(|opened| opened.content).map_err(|denied| io::Error::other(format!("{denied:?}")))
-                };
-                Ok(Box::new(Zip::new(entries(all), Box::new(open))))
+            Files::All(parts) => {
+                let (shelf, mut meter) = (shelf()?, Meter::new(self, parts)?);
+                let open = move |number: usize| meter.open(&shelf, number).map_err(|refused| io::Error::other(format!("{refused:?}")));
+                Ok(Box::new(Zip::new(entries(parts), Box::new(open))))
             }
-        }
-    }
-
-    /// Ends the downloads of a visit that is over; what nobody fetched is given back. A download is
-    /// deleted as it was read and given back only then: whoever fetches at this moment keeps it, and a
-    /// crash in between gives nobody one more.
-    pub(super) fn settle(&self, session: &Session) -> Result<(), Fault> {
-        let mut fetched_in_all: Vec<ItemId> = Vec::new();
-        if let Some(id) = find(session, None)
-            && let Some((Taken { what: What::All(all), served: 1.., .. }, _)) = self.taken(id)?
-        {
-            fetched_in_all.extend(all.iter().map(|(item, ..)| *item));
-        }
-        for (item, id) in &session.taken {
-            let Some((taken, version)) = self.taken(DownloadId(*id))? else { continue };
-            if let Some(item) = item
-                && taken.served == 0
-                && taken.size > 0
-                && !fetched_in_all.contains(item)
-                && self.forget(DownloadId(*id), version)?
-            {
-                self.parts.vault.give_back_to(session.parcel, (session.recipient, *item))?;
+            Files::Message(eml, parts) => {
+                let (shelf, mut meter) = (shelf()?, Meter::new(self, parts)?);
+                let open = move |item: ItemId| meter.open_item(&shelf, item).map_err(|refused| io::Error::other(format!("{refused:?}")));
+                Ok(Box::new(eml.clone().read(Box::new(open))))
+            }
+            Files::Original(raw, parts) => {
+                let content = shelf()?.open(*raw, range)?.content;
+                self.set_apart(&parts.iter().map(|part| (part.paid, part.entry.length)).collect::<Vec<_>>())?;
+                Ok(content)
             }
         }
-        Ok(())
     }
 
-    /// Deletes the grants of a visit that its reader ended; those of which nothing was fetched are given back.
-    pub(super) fn forget_grants(&self, visit: &Visit) -> Result<(), Refused> {
-        let _turn = self.turn(&visit.key);
-        let session = self.session(visit)?.0;
-        self.settle(&session)?;
+    /// What ends the downloads of a visit that is over: what nobody fetched is given back. A download goes
+    /// only as it was read, so whoever fetches at this moment keeps it.
+    pub(super) fn unfetched(&self, session: &Session) -> Result<Spending, Fault> {
+        let mut items = Vec::new();
+        let mut ends = Vec::new();
         for (_, id) in &session.taken {
-            self.parts.records.commit(Vec::new(), vec![Write::Delete(record_key(DownloadId(*id)))]).map_err(|conflict| match conflict {
-                Conflict::Check => Refused::Ended,
-                Conflict::Fault(fault) => fault.into(),
-            })?;
-        }
-        Ok(())
-    }
-
-    fn take_one(&self, visit: &Visit, file: &Item) -> Result<DownloadId, Refused> {
-        if let Some(id) = self.taken_before(visit, Some(file.id))? {
-            return Ok(id);
-        }
-        let (grant, now) = (visit.grant()?, self.now());
-        let etag = self.parts.vault.open(grant, file.id, 0..0, now)?.etag;
-        self.parts.vault.spend(grant, file.id, now)?;
-        let what = What::One { item: file.id, name: name::safe(&file.name), etag };
-        match self.keep(visit, what, file.length) {
-            Ok(id) => {
-                event::emit(&Event::Downloaded { parcel: &short(grant.parcel()), item: file.id.0 });
-                Ok(id)
-            }
-            Err(refused) => {
-                self.parts.vault.give_back(grant, file.id)?;
-                Err(refused)
+            let id = DownloadId(*id);
+            if let Some((Taken { what: What::One { item, served: 0, .. }, .. }, version)) = self.taken(id)? {
+                items.push(item);
+                ends.push((record_key(id), version));
             }
         }
+        let mut back = self.parts.vault.give_back(session.parcel, session.recipient, &items)?;
+        for (key, version) in ends {
+            back.checks.push(Check::Version(key.clone(), version));
+            back.writes.push(Write::Delete(key));
+        }
+        Ok(back)
     }
 
-    /// The download of the same thing in this visit, while it has something left to give.
-    fn taken_before(&self, visit: &Visit, item: Option<ItemId>) -> Result<Option<DownloadId>, Refused> {
-        let session = self.session(visit)?.0;
-        let Some(id) = find(&session, item) else { return Ok(None) };
-        let is_usable = |taken: &Taken| !self.is_day_over(taken) && taken.served.saturating_add(taken.size) <= cap(taken);
-        Ok(self.taken(id)?.filter(|(taken, _)| is_usable(taken)).map(|_| id))
+    /// Spends one download of each wanted file for which the visit has none with something left to give, and notes
+    /// all of it in the visit, in one commit.
+    fn spend(&self, visit: &Visit, wanted: &Wanted<'_>) -> Result<DownloadId, Refused> {
+        let grant = visit.grant()?;
+        let shelf = self.parts.vault.shelf(grant, self.now())?;
+        let _turn = self.turn(&visit.key);
+        let (id, spent) = self.commit(|| {
+            let (mut session, version) = self.session(visit)?;
+            let mut paid = self.paid(&session, wanted.files())?;
+            let unpaid: Vec<&Item> = wanted.files().iter().filter(|file| !paid.contains_key(&file.id)).collect();
+            let ids: Vec<ItemId> = unpaid.iter().map(|file| file.id).collect();
+            let Spending { items: spent, mut checks, mut writes } = self.parts.vault.spend(grant, &ids, self.now())?;
+            for file in unpaid.iter().filter(|file| spent.contains(&file.id)) {
+                let what = What::One { item: file.id, size: file.length, served: 0, etag: shelf.open(file.id, 0..0)?.etag };
+                paid.insert(file.id, self.note(visit, (&mut session, &mut writes), what)?);
+            }
+            let bundle = match wanted {
+                Wanted::One(_) | Wanted::All(_) if paid.is_empty() => return Err(Refused::UsedUp),
+                Wanted::Original(all) if paid.len() < all.len() => return Err(Refused::UsedUp),
+                Wanted::One(_) => None,
+                Wanted::All(_) => Some(What::All(paid.clone().into_iter().collect())),
+                Wanted::Message(_) => Some(What::Message(paid.clone().into_iter().collect())),
+                Wanted::Original(_) => Some(What::Original(paid.clone().into_iter().collect())),
+            };
+            let id = match bundle {
+                None => paid.into_values().next().ok_or(Refused::UsedUp)?,
+                Some(what) => match self.bundle(&session, &what)? {
+                    Some(id) => id,
+                    None => self.note(visit, (&mut session, &mut writes), what)?,
+                },
+            };
+            checks.push(Check::Version(visit.key.clone(), version));
+            writes.push(self.put(&visit.key, &session)?);
+            Ok(((id, spent), checks, writes))
+        })?;
+        for item in spent {
+            event::emit(&Event::Downloaded { parcel: &short(grant.parcel()), item: item.0 });
+        }
+        Ok(id)
     }
 
-    /// Writes the grant and notes it in the visit, in one commit.
-    fn keep(&self, visit: &Visit, what: What, size: u64) -> Result<DownloadId, Refused> {
+    /// Writes a download and notes it in the visit, that of a file in place of the one before.
+    fn note(&self, visit: &Visit, (session, writes): (&mut Session, &mut Vec<Write>), what: What) -> Result<DownloadId, Refused> {
+        let id = DownloadId(random::array());
         let item = match &what {
             What::One { item, .. } => Some(*item),
-            What::All(_) => None,
+            What::All(_) | What::Message(_) | What::Original(_) => None,
         };
-        let id = DownloadId(random::array());
         let sealed = visit.grant()?.seal(&self.sealing_key(&visit.token));
-        let taken = Taken { owner: visit.key.clone(), what, made: self.now().as_second(), served: 0, size, sealed };
-        for _ in 0..super::CHANGE_ROUNDS {
-            let (mut session, version) = self.session(visit)?;
-            session.taken.retain(|(known, _)| *known != item);
-            session.taken.push((item, id.0));
-            let writes = vec![self.put(&visit.key, &session)?, self.put(&record_key(id), &Some(&taken))?];
-            match self.parts.records.commit(vec![Check::Version(visit.key.clone(), version)], writes) {
-                Ok(()) => return Ok(id),
-                Err(Conflict::Check) => {}
-                Err(Conflict::Fault(fault)) => return Err(fault.into()),
+        let taken = Taken { owner: visit.key.clone(), what, made: self.now().as_second(), sealed };
+        session.taken.retain(|(known, _)| known.is_none() || *known != item);
+        session.taken.push((item, id.0));
+        writes.push(self.put(&record_key(id), &Some(&taken))?);
+        Ok(id)
+    }
+
+    /// The downloads of these files that the visit has and that have something left to give.
+    fn paid(&self, session: &Session, files: &[Item]) -> Result<BTreeMap<ItemId, DownloadId>, Fault> {
+        let mut paid = BTreeMap::new();
+        for file in files {
+            let Some((_, id)) = session.taken.iter().find(|(item, _)| *item == Some(file.id)) else { continue };
+            let id = DownloadId(*id);
+            if self.taken(id)?.is_some_and(|(taken, _)| !self.is_day_over(&taken) && taken.has_left(file.length)) {
+                paid.insert(file.id, id);
             }
         }
-        Err(Refused::Ended)
+        Ok(paid)
     }
 
-    fn session(&self, visit: &Visit) -> Result<(Session, u64), Refused> {
-        let record = self.parts.records.get(&visit.key)?.ok_or(Refused::Ended)?;
-        Ok((decode(&record.value)?, record.version))
+    /// What the visit has put together of just these files already.
+    fn bundle(&self, session: &Session, what: &What) -> Result<Option<DownloadId>, Fault> {
+        for (_, id) in session.taken.iter().rev().filter(|(item, _)| item.is_none()) {
+            let id = DownloadId(*id);
+            if self.taken(id)?.is_some_and(|(taken, _)| taken.what == *what && !self.is_day_over(&taken)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
-    fn taken(&self, id: DownloadId) -> Result<Option<(Taken, u64)>, Fault> {
+    pub(super) fn taken(&self, id: DownloadId) -> Result<Option<(Taken, u64)>, Fault> {
         let Some(record) = self.parts.records.get(&record_key(id))? else { return Ok(None) };
         Ok(decode::<Option<Taken>>(&record.value)?.map(|taken| (taken, record.version)))
     }
 
-    /// Deletes a grant as it was read; tells whether it was still so.
-    fn forget(&self, id: DownloadId, version: u64) -> Result<bool, Fault> {
-        let key = record_key(id);
-        match self.parts.records.commit(vec![Check::Version(key.clone(), version)], vec![Write::Delete(key)]) {
-            Ok(()) => Ok(true),
-            Err(Conflict::Check) => Ok(false),
-            Err(Conflict::Fault(fault)) => Err(fault),
-        }
-    }
-
     /// The content did not open, so nobody got anything for what was spent.
-    fn give_back_unserved(&self, ready: &Ready) -> Result<(), Refused> {
-        if let What::One { item, .. } = &ready.what
-            && let Some((Taken { served: 0, .. }, version)) = self.taken(ready.id)?
-            && self.forget(ready.id, version)?
-        {
-            self.parts.vault.give_back(&ready.grant, *item)?;
-        }
-        Ok(())
+    fn give_back_unserved(&self, Ready { id, grant, .. }: &Ready) -> Result<(), Fault> {
+        self.commit(|| {
+            let Some((Taken { what: What::One { item, served: 0, .. }, .. }, version)) = self.taken(*id)? else {
+                return Ok(((), Vec::new(), Vec::new()));
+            };
+            let Spending { mut checks, mut writes, .. } = self.parts.vault.give_back(grant.parcel(), grant.recipient(), &[item])?;
+            checks.push(Check::Version(record_key(*id), version));
+            writes.push(Write::Delete(record_key(*id)));
+            Ok(((), checks, writes))
+        })
     }
 
     fn is_day_over(&self, taken: &Taken) -> bool {
@@ -282,76 +347,34 @@ impl Channel {
     }
 }
 
-/// Sets octets apart before they are sent, so that no crash and no number of connections gives more
-/// than three times the size.
-struct Metered {
-    channel: Arc<Channel>,
-    id: DownloadId,
-    content: Box<dyn Read + Send>,
-    left: u64,
-    allowance: u64,
+/// The files of an archive in the order of the parcel, with names that differ.
+fn parts(items: &[Item], all: &[(ItemId, DownloadId)]) -> Vec<Part> {
+    let paid: BTreeMap<ItemId, DownloadId> = all.iter().copied().collect();
+    let files: Vec<(&Item, DownloadId)> = items.iter().filter_map(|item| Some((item, *paid.get(&item.id)?))).collect();
+    let names = name::unique(files.iter().map(|(file, _)| file.name.as_str()));
+    let part = |((file, paid), name): (&(&Item, DownloadId), String)| Part {
+        item: file.id,
+        paid: *paid,
+        entry: Entry { name, length: file.length },
+    };
+    files.iter().zip(names).map(part).collect()
 }
 
-impl Metered {
-    fn reserve(&mut self) -> Result<(), Refused> {
-        let step = self.left.min(RESERVE_STEP);
-        let key = record_key(self.id);
-        self.channel.change(&key, |taken: &mut Option<Taken>| {
-            let taken = taken.as_mut().ok_or(Refused::Gone)?;
-            let served = taken.served.saturating_add(step);
-            if served > cap(taken) {
-                return Err(Refused::UsedUp);
-            }
-            taken.served = served;
-            Ok(())
-        })?;
-        self.allowance = step;
-        self.left -= step;
-        Ok(())
-    }
+fn entries(parts: &[Part]) -> Vec<Entry> {
+    parts.iter().map(|part| part.entry.clone()).collect()
 }
 
-impl Read for Metered {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.allowance == 0 && self.left > 0 {
-            self.reserve().map_err(|refused| io::Error::other(format!("{refused:?}")))?;
-        }
-        let wanted = usize::try_from(self.allowance).unwrap_or(usize::MAX).min(buffer.len());
-        let read = self.content.read(buffer.get_mut(..wanted).unwrap_or_default())?;
-        self.allowance -= read as u64;
-        Ok(read)
-    }
-}
-
-/// The download of this thing in this visit.
-fn find(session: &Session, item: Option<ItemId>) -> Option<DownloadId> {
-    session.taken.iter().find(|(known, _)| *known == item).map(|(_, id)| DownloadId(*id))
-}
-
-fn raw(items: &[Item]) -> Option<Item> {
-    items.iter().find(|item| item.role == crate::vault::Role::Raw).cloned()
-}
-
-fn entries(all: &[(ItemId, String, u64)]) -> Vec<Entry> {
-    all.iter().map(|(_, name, length)| Entry { name: name.clone(), length: *length }).collect()
-}
-
-fn record_key(id: DownloadId) -> Vec<u8> {
+pub(super) fn record_key(id: DownloadId) -> Vec<u8> {
     [PREFIX, &id.0].concat()
 }
 
-/// Broken connections and impatient readers need more than once; nobody needs more than this.
-const fn cap(taken: &Taken) -> u64 {
-    taken.size.saturating_mul(3)
-}
-
 pub(super) fn is_over(channel: &Channel, value: &[u8], _: Timestamp) -> bool {
-    decode::<Option<Taken>>(value).is_ok_and(|taken| taken.is_none_or(|taken| channel.is_day_over(&taken)))
+    // What cannot be read is of no use to anybody.
+    decode::<Option<Taken>>(value).ok().flatten().is_none_or(|taken| channel.is_day_over(&taken))
 }
 
 pub(super) const PREFIX: &[u8] = b"channel/grant/";
 /// Seconds.
 const GRANT_LIFE: i64 = 24 * 3600;
-/// Octets that are set apart in one commit.
-const RESERVE_STEP: u64 = 8 << 20;
 const ARCHIVE: &str = "files.zip";
+const MESSAGE: &str = "message.eml";

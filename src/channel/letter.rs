@@ -60,7 +60,12 @@ impl Channel {
             (None, None) => Body::None,
         };
         let raw = items.iter().find(|item| item.role == Role::Raw).cloned();
-        Ok(Letter { admitted: visit.admitted.clone(), body, files: files(&items), raw })
+        Ok(Letter { admitted: self.told(visit)?, body, files: files(&items), raw })
+    }
+
+    /// Who wrote what to whom: to who is inside, also what stands nowhere else.
+    pub fn told(&self, visit: &Visit) -> Result<Admitted, Refused> {
+        Ok(self.parts.vault.revealed(visit.grant()?, visit.admitted.clone())?)
     }
 
     /// The message's HTML, cleaned, its own pictures in it.
@@ -99,7 +104,7 @@ impl Channel {
     }
 
     fn octets(&self, grant: &Grant, item: &Item, limit: u64) -> Result<Vec<u8>, Refused> {
-        let opened = self.parts.vault.open(grant, item.id, 0..item.length.min(limit), self.now())?;
+        let opened = self.parts.vault.shelf(grant, self.now())?.open(item.id, 0..item.length.min(limit))?;
         let mut octets = Vec::new();
         let read = opened.content.take(limit).read_to_end(&mut octets);
         read.map_err(|error| trouble("message page", Fault::from(error)))?;

@@ -7,9 +7,12 @@
 //! All calls block: they are made off the I/O threads. It refuses to be a web server: no URL, no
 //! header, no page is known here.
 
+mod addressee;
 pub mod download;
+mod eml;
 mod letter;
 mod limit;
+mod meter;
 pub mod name;
 mod password;
 pub mod sanitise;
@@ -26,13 +29,15 @@ use crate::clock::Clock;
 use crate::crypto::LinkSecret;
 use crate::crypto::aead::Key;
 use crate::event::{self, Event};
-use crate::mail::Admd;
+use crate::mail::{Admd, Domain};
 use crate::notice::Notices;
 use crate::queue::Queue;
 use crate::store::{Check, Conflict, Fault, SealedRecords, Write};
 use crate::vault::{Admitted, Denied, Vault};
 use crate::words::Brand;
 
+use addressee::Addressees;
+pub use addressee::{Details, Shared};
 pub use letter::{Body, Letter};
 pub use limit::Client;
 pub use password::Field;
@@ -59,12 +64,18 @@ pub struct Parts {
 }
 
 crate::options! {
-    /// How long a visit of a recipient lasts.
+    /// Who a recipient is, and how long a visit lasts.
     pub struct Options {
         /// Minutes without a click after which a visit ends.
         idle_minutes: u32 = 15,
         /// Minutes after which a visit ends in any case.
         session_minutes: u32 = 60,
+        /// Domains in which an address is the same person's, as in `[["example.com", "example.co.uk"]]`: mail to one may be answered for with the other. The password goes to the address that the mail was sent to.
+        same_domains: Vec<Vec<Domain>> = Vec::new(),
+        /// Whether `karin+news@` and `karin@` are `distinct` or the `same` person.
+        details: Details = Details::Distinct,
+        /// Mailboxes that several people read, as in `["info@example.net", "*@lists.example.net"]`. Whoever has the link and an address of that domain may answer; the password goes to the address that was typed.
+        shared: Vec<Shared> = Vec::new(),
     }
 }
 
@@ -72,9 +83,10 @@ crate::options! {
 pub struct Channel {
     parts: Parts,
     options: Options,
+    addressees: Addressees,
     keys: Keys,
     /// Two clicks of one visit take turns, so that the same file is spent once.
-    turns: Vec<Mutex<()>>,
+    turns: Arc<[Mutex<()>]>,
 }
 
 /// Keys below ROOT, by purpose.
@@ -140,12 +152,25 @@ impl Channel {
     pub fn new(parts: Parts, options: Options) -> Self {
         let ring = parts.records.ring();
         let keys = Keys { session: ring.root("session"), otp: ring.root("otp"), index: ring.root("index") };
-        Self { parts, options, keys, turns: (0..TURNS).map(|_| Mutex::new(())).collect() }
+        let addressees =
+            Addressees { same_domains: options.same_domains.clone(), details: options.details, shared: options.shared.clone() };
+        Self { parts, options, addressees, keys, turns: (0..TURNS).map(|_| Mutex::new(())).collect() }
+    }
+
+    /// The same with other texts; visits go on, and those of before and after take turns.
+    #[must_use]
+    pub fn renewed(&self, parts: Parts, options: Options) -> Self {
+        Self { turns: Arc::clone(&self.turns), ..Self::new(parts, options) }
     }
 
     /// What a link leads to. Pure: scanners come here first, and often.
     pub fn admit(&self, link: &LinkSecret) -> Result<Admitted, Refused> {
         Ok(self.parts.vault.admit(link, self.now())?)
+    }
+
+    /// Whether several people read the mailbox that a message was sent to.
+    pub fn is_shared(&self, admitted: &Admitted) -> bool {
+        self.addressees.is_shared(&admitted.mailbox)
     }
 
     /// How we look.
@@ -205,7 +230,7 @@ impl Channel {
     where
         T: Serialize + DeserializeOwned + Default,
     {
-        for _ in 0..CHANGE_ROUNDS {
+        self.commit(|| {
             let found = self.parts.records.get(key)?;
             let check = match &found {
                 Some(record) => Check::Version(key.to_vec(), record.version),
@@ -216,13 +241,21 @@ impl Channel {
                 None => T::default(),
             };
             let result = decide(&mut value)?;
-            match self.parts.records.commit(vec![check], vec![self.put(key, &value)?]) {
+            Ok((result, vec![check], vec![self.put(key, &value)?]))
+        })
+    }
+
+    /// Commits what `decide` makes of the store as it finds it; all over again when somebody else was faster.
+    fn commit<R, E: From<Fault>>(&self, mut decide: impl FnMut() -> Result<(R, Vec<Check>, Vec<Write>), E>) -> Result<R, E> {
+        for _ in 0..CHANGE_ROUNDS {
+            let (result, checks, writes) = decide()?;
+            match self.parts.records.commit(checks, writes) {
                 Ok(()) => return Ok(result),
                 Err(Conflict::Check) => {}
                 Err(Conflict::Fault(fault)) => return Err(fault.into()),
             }
         }
-        Err(Refused::Fault(Fault("a record of the channel is written by too many at once".into())))
+        Err(Fault("a record of the channel is written by too many at once".into()).into())
     }
 
     fn put<T: Serialize>(&self, key: &[u8], value: &T) -> Result<Write, Fault> {

@@ -1,6 +1,6 @@
 //! Names of files as strangers chose them, made safe to be saved anywhere.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -22,14 +22,16 @@ pub fn safe(name: &str) -> String {
 /// The names, safe and different from one another also where case does not count.
 pub fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut used = HashSet::new();
+    // How far each name was counted: a thousand files of one name are not counted from the beginning each time.
+    let mut counted: HashMap<String, u64> = HashMap::new();
     names
         .map(|name| {
             let name = safe(name);
+            let number = counted.entry(folded(&name)).or_insert(1);
             let mut candidate = name.clone();
-            let mut number = 1u64;
             while !used.insert(folded(&candidate)) {
-                number += 1;
-                candidate = numbered(&name, number);
+                *number += 1;
+                candidate = numbered(&name, *number);
             }
             candidate
         })

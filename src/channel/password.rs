@@ -1,10 +1,11 @@
-//! The password by mail: made when it is asked for, mailed to the stored address and to no other,
-//! kept as an HMAC. An access check, not key material.
+//! The password by mail: made when it is asked for, kept as an HMAC, mailed to the stored address and to no
+//! other; for a shared mailbox, to the reader's own. An access check, not key material.
 
 use super::limit::{Active, Client, Tries, link_key};
 use super::session::{Stage, Token, Visit, short};
 use super::{Channel, Refused, decode, trouble};
-use crate::crypto::{code, random};
+use crate::crypto::aead::Key;
+use crate::crypto::{code, derive, random};
 use crate::event::{self, Event};
 use crate::mail::{BodyType, Envelope, Recipient, ReversePath, Utf8};
 use crate::queue::{Carries, NewEntry};
@@ -38,7 +39,7 @@ impl Channel {
         }
         self.let_try(client)?;
         let (password, challenge) = (code::fresh(), random::array());
-        let mac = code::mac(&self.keys.otp, &challenge, &password);
+        let mac = code::mac(&self.otp_key(visit), &challenge, &password);
         let now = self.now().as_second();
         // Counted before it is queued: a crash in between costs a press, never a limit.
         self.change(&link_key(&visit.admitted), |tries: &mut Tries| {
@@ -58,7 +59,7 @@ impl Channel {
         self.let_try(client)?;
         let (key, now) = (link_key(&visit.admitted), self.now());
         let active = self.change(&key, |tries: &mut Tries| tries.take(now.as_second()))?;
-        let given = code::mac(&self.keys.otp, &active.challenge, typed);
+        let given = code::mac(&self.otp_key(visit), &active.challenge, typed);
         if !code::matches(&active.mac, &given) {
             self.count_failure(client)?;
             return Err(Refused::WrongPassword { left: super::limit::TRIES.saturating_sub(active.tries) });
@@ -74,11 +75,19 @@ impl Channel {
             Ok(())
         })?;
         let grant = self.parts.vault.unlock(link, None, now)?;
-        self.enter(&visit.admitted, &grant, Some(visit))
+        self.enter((&visit.admitted, &visit.reader), &grant, Some(visit))
+    }
+
+    /// Of the readers of a shared mailbox each has passwords of the own, so that it is known who came in.
+    fn otp_key(&self, visit: &Visit) -> Key {
+        match visit.member() {
+            None => self.keys.otp.clone(),
+            Some(mailbox) => derive::key(&self.keys.otp, "member", &[mailbox.to_string().as_bytes()]),
+        }
     }
 
     fn queue_password(&self, visit: &Visit, password: &Secret<String>, language: Language) -> Result<(), Refused> {
-        let (to, sender, now) = (&visit.admitted.mailbox, &visit.admitted.contents.sender, self.now());
+        let (to, sender, now) = (visit.mailbox(), &visit.admitted.contents.sender, self.now());
         let body = self.parts.notices.password(to, sender, password, language, now);
         let utf8 = if to.needs_utf8() || sender.needs_utf8() { Utf8::Yes } else { Utf8::No };
         let envelope = Envelope {
@@ -91,7 +100,7 @@ impl Channel {
         };
         let entry = NewEntry { envelope, body: vec![body], carries: Carries::Nothing };
         self.parts.queue.commit(vec![entry], Vec::new(), now).map_err(|fault| trouble("password mail", fault))?;
-        event::emit(&Event::PasswordMailed { parcel: &short(visit.admitted.parcel) });
+        event::emit(&Event::PasswordMailed { parcel: &short(visit.admitted.parcel), reader: &self.trace_of(&visit.reader) });
         (self.parts.wake)();
         Ok(())
     }

@@ -6,6 +6,8 @@
 
 use jiff::Timestamp;
 
+use super::addressee::Reader;
+use super::download::{self, DownloadId};
 use super::limit::Client;
 use super::{Channel, Refused, decode};
 use crate::crypto::aead::{self, Key};
@@ -61,6 +63,8 @@ pub(super) enum Sealed {
     Link(Vec<u8>),
     /// The [`Grant`].
     Grant(Vec<u8>),
+    /// One of these for a reader of a shared mailbox, and the reader's own address.
+    By(Box<Self>, Vec<u8>),
 }
 
 /// How far a visit has come.
@@ -80,6 +84,7 @@ pub struct Visit {
     pub stage: Stage,
     /// What is known of the parcel, fresh.
     pub admitted: Admitted,
+    pub(super) reader: Reader,
     pub(super) session: Session,
     pub(super) key: Vec<u8>,
 }
@@ -92,6 +97,22 @@ impl Visit {
             Stage::Knocked(_) => Err(Refused::Ended),
         }
     }
+
+    /// Where passwords go: the address that the message was sent to, or the one that a reader of a shared mailbox typed.
+    pub const fn mailbox(&self) -> &Mailbox {
+        match &self.reader {
+            Reader::Addressee => &self.admitted.mailbox,
+            Reader::Member(mailbox) => mailbox,
+        }
+    }
+
+    /// The address by which somebody reads a mailbox that several people share.
+    pub const fn member(&self) -> Option<&Mailbox> {
+        match &self.reader {
+            Reader::Addressee => None,
+            Reader::Member(mailbox) => Some(mailbox),
+        }
+    }
 }
 
 impl Channel {
@@ -100,16 +121,17 @@ impl Channel {
     pub fn knock(&self, link: &LinkSecret, address: Option<&str>, client: &Client) -> Result<Token, Refused> {
         let admitted = self.admit(link)?;
         self.let_try(client)?;
-        if !admitted.is_public() {
-            self.compare(&admitted, address.unwrap_or_default(), client)?;
-        }
+        let reader = match admitted.is_public() {
+            true => Reader::Addressee,
+            false => self.compare(&admitted, address.unwrap_or_default(), client)?,
+        };
         if admitted.factor == Factor::None {
             let grant = self.parts.vault.unlock(link, None, self.now())?;
-            return self.enter(&admitted, &grant, None);
+            return self.enter((&admitted, &reader), &grant, None);
         }
         let token = Token::random();
-        let sealed = aead::seal(&self.sealing_key(&token), LINK, link.0.expose());
-        let session = self.begin(&admitted, Sealed::Link(sealed));
+        let sealed = Sealed::Link(aead::seal(&self.sealing_key(&token), LINK, link.0.expose()));
+        let session = self.begin(&admitted, self.by(&token, &reader, sealed));
         self.commit_session(&token, &session, Vec::new())?;
         Ok(token)
     }
@@ -123,7 +145,7 @@ impl Channel {
         if self.has_ended(&session, now) {
             return Err(Refused::Ended);
         }
-        let stage = self.open_stage(token, &session)?;
+        let (stage, reader) = self.open_stage(token, &session.sealed)?;
         let admitted = self.parts.vault.contents(session.parcel, session.recipient, now)?;
         if now.as_second() - session.seen >= SEEN_STEP {
             session.seen = now.as_second();
@@ -134,17 +156,19 @@ impl Channel {
                 Err(Conflict::Fault(fault)) => return Err(fault.into()),
             }
         }
-        Ok(Visit { token: token.clone(), stage, admitted, session, key })
+        Ok(Visit { token: token.clone(), stage, reader, admitted, session, key })
     }
 
     /// Ends a visit: nothing of it stays, and what was granted but not fetched is given back.
     pub fn leave(&self, visit: &Visit) -> Result<(), Refused> {
-        self.forget_grants(visit)?;
-        match self.parts.records.commit(Vec::new(), vec![Write::Delete(visit.key.clone())]) {
-            Ok(()) => Ok(()),
-            Err(Conflict::Check) => Err(Refused::Ended),
-            Err(Conflict::Fault(fault)) => Err(fault.into()),
-        }
+        self.commit(|| {
+            let (session, version) = self.session(visit)?;
+            let mut end = self.unfetched(&session)?;
+            end.checks.push(Check::Version(visit.key.clone(), version));
+            end.writes.push(Write::Delete(visit.key.clone()));
+            end.writes.extend(session.taken.iter().map(|(_, id)| Write::Delete(download::record_key(DownloadId(*id)))));
+            Ok(((), end.checks, end.writes))
+        })
     }
 
     /// What a form of this visit carries to show that our own page sent it.
@@ -160,15 +184,16 @@ impl Channel {
     }
 
     /// A new visit, inside, in place of the one before.
-    pub(super) fn enter(&self, admitted: &Admitted, grant: &Grant, before: Option<&Visit>) -> Result<Token, Refused> {
+    pub(super) fn enter(&self, (admitted, reader): (&Admitted, &Reader), grant: &Grant, before: Option<&Visit>) -> Result<Token, Refused> {
         let token = Token::random();
-        let mut session = self.begin(admitted, Sealed::Grant(grant.seal(&self.sealing_key(&token))));
+        let sealed = Sealed::Grant(grant.seal(&self.sealing_key(&token)));
+        let mut session = self.begin(admitted, self.by(&token, reader, sealed));
         if let Some(visit) = before {
             session.begun = visit.session.begun;
         }
         let old = before.map(|visit| Write::Delete(visit.key.clone()));
         self.commit_session(&token, &session, old.into_iter().collect())?;
-        event::emit(&Event::Opened { parcel: &short(admitted.parcel) });
+        event::emit(&Event::Opened { parcel: &short(admitted.parcel), reader: &self.trace_of(reader) });
         Ok(token)
     }
 
@@ -180,6 +205,35 @@ impl Channel {
     /// The record's key of a token: all that the store knows of it.
     pub(super) fn session_key(&self, token: &Token) -> Vec<u8> {
         [PREFIX, &derive::mac(&self.keys.session, "id", &[token.octets()])].concat()
+    }
+
+    /// What a visit may open, with who it is where that is not the addressee. Sealed for the browser alone, so that nobody who
+    /// writes to the store can have a password mailed elsewhere.
+    fn by(&self, token: &Token, reader: &Reader, sealed: Sealed) -> Sealed {
+        match reader {
+            Reader::Addressee => sealed,
+            Reader::Member(mailbox) => {
+                let address = aead::seal(&self.sealing_key(token), READER, mailbox.to_string().as_bytes());
+                Sealed::By(Box::new(sealed), address)
+            }
+        }
+    }
+
+    /// How the log calls a reader: a digest that this gateway alone can make of an address.
+    pub(super) fn trace_of(&self, reader: &Reader) -> String {
+        match reader {
+            Reader::Addressee => "addressee".to_owned(),
+            Reader::Member(mailbox) => {
+                let mac = derive::mac(&self.keys.index, "reader", &[mailbox.to_string().to_lowercase().as_bytes()]);
+                format!("member {}", data_encoding::HEXLOWER.encode(mac.get(..4).unwrap_or(&mac)))
+            }
+        }
+    }
+
+    /// What is kept of a visit as it is now, and its version.
+    pub(super) fn session(&self, visit: &Visit) -> Result<(Session, u64), Refused> {
+        let record = self.parts.records.get(&visit.key)?.ok_or(Refused::Ended)?;
+        Ok((decode(&record.value)?, record.version))
     }
 
     fn begin(&self, admitted: &Admitted, sealed: Sealed) -> Session {
@@ -198,26 +252,35 @@ impl Channel {
     }
 
     /// The address is compared with the one that the parcel was sealed for; a wrong one is counted first.
-    fn compare(&self, admitted: &Admitted, address: &str, client: &Client) -> Result<(), Refused> {
+    fn compare(&self, admitted: &Admitted, address: &str, client: &Client) -> Result<Reader, Refused> {
         self.count_address(admitted)?;
         let given = Mailbox::parse(address.trim().trim_start_matches('<').trim_end_matches('>'));
-        if given.is_ok_and(|given| given.is_same_person(&admitted.mailbox)) {
-            return self.uncount_address(admitted);
+        if let Some(reader) = given.ok().and_then(|given| self.addressees.reader(&admitted.mailbox, given)) {
+            self.uncount_address(admitted)?;
+            return Ok(reader);
         }
         self.count_failure(client)?;
         Err(Refused::WrongAddress)
     }
 
-    fn open_stage(&self, token: &Token, session: &Session) -> Result<Stage, Refused> {
+    fn open_stage(&self, token: &Token, sealed: &Sealed) -> Result<(Stage, Reader), Refused> {
         let key = self.sealing_key(token);
         let broken = |_| Refused::Fault(Fault("a visit's secret does not open".into()));
-        let sealed = match &session.sealed {
-            Sealed::Grant(sealed) => return Ok(Stage::Inside(Grant::unseal(&key, sealed).map_err(broken)?)),
-            Sealed::Link(sealed) => sealed,
+        let stage = match sealed {
+            Sealed::Grant(sealed) => Stage::Inside(Grant::unseal(&key, sealed).map_err(broken)?),
+            Sealed::Link(sealed) => {
+                let octets = Secret::new(aead::open(&key, LINK, sealed).map_err(broken)?);
+                let link: [u8; 20] = octets.expose().as_slice().try_into().map_err(|_| broken(Broken))?;
+                Stage::Knocked(LinkSecret(Secret::new(link)))
+            }
+            Sealed::By(sealed, address) => {
+                let (stage, _) = self.open_stage(token, sealed)?;
+                let address = aead::open(&key, READER, address).map_err(broken)?;
+                let mailbox = std::str::from_utf8(&address).ok().and_then(|text| Mailbox::parse(text).ok());
+                return Ok((stage, Reader::Member(mailbox.ok_or_else(|| broken(Broken))?)));
+            }
         };
-        let octets = Secret::new(aead::open(&key, LINK, sealed).map_err(broken)?);
-        let link: [u8; 20] = octets.expose().as_slice().try_into().map_err(|_| broken(Broken))?;
-        Ok(Stage::Knocked(LinkSecret(Secret::new(link))))
+        Ok((stage, Reader::Addressee))
     }
 
     fn has_ended(&self, session: &Session, now: Timestamp) -> bool {
@@ -245,11 +308,17 @@ pub(super) fn is_over(channel: &Channel, value: &[u8], now: Timestamp) -> bool {
 
 /// What a visit that timed out had been granted and never fetched is given back.
 pub(super) fn settle(channel: &Channel, value: &[u8]) -> Result<(), Fault> {
-    channel.settle(&decode(value)?)
+    let session: Session = decode(value)?;
+    channel.commit(|| {
+        let end = channel.unfetched(&session)?;
+        Ok(((), end.checks, end.writes))
+    })
 }
 
 pub(super) const PREFIX: &[u8] = b"channel/visit/";
 /// What the sealed link is bound to.
 const LINK: &[u8] = b"wx1/visit/link";
+/// What the sealed address of a reader is bound to.
+const READER: &[u8] = b"wx1/visit/reader";
 /// Seconds between two notes that a visit goes on: a reload is not worth a write.
 const SEEN_STEP: i64 = 60;

@@ -1,6 +1,8 @@
 //! What a value must be beyond its type.
 
-use super::{Admd, Brand, Domain, File, House, Log, Mailbox, dns, queue, relay, smtp, web};
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Admd, Brand, Domain, File, House, Log, Mailbox, channel, dns, monitor, queue, relay, smtp, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -59,16 +61,51 @@ pub fn brand(house: &House, web: &web::Options, file: &mut File<'_>) -> Option<B
     })
 }
 
-/// The next hop.
-pub fn relay(options: &relay::Options, file: &mut File<'_>) {
-    let well_formed = options.next_hop.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !well_formed {
-        let what = format!("next_hop \"{}\" is not host:port", options.next_hop);
-        file.mistake(("relay", "next_hop"), &what, "write it as in smarthost.example.org:587");
+/// Hosts that links began with before.
+pub fn old_hosts(web: &web::Options, file: &mut File<'_>) {
+    for host in &web.old_hosts {
+        let plain = host.trim_end_matches('/');
+        let is_origin = is_safe_base(plain) && plain.matches('/').count() == 2;
+        if !is_origin {
+            let what = format!("old host \"{host}\" is not an https address");
+            file.mistake(("web", "old_hosts"), &what, "write it without a path, as in https://old.example.org");
+        } else if plain.eq_ignore_ascii_case(web.base_url.trim_end_matches('/')) {
+            file.mistake(
+                ("web", "old_hosts"),
+                &format!("old host \"{host}\" is base_url itself"),
+                "name hosts that links began with before",
+            );
+        }
     }
-    if options.username.is_some() != options.password_file.is_some() {
-        file.mistake(("relay", "username"), "username and password_file go together", "name both or none");
+}
+
+/// The ways out.
+pub fn relay((ways, admd): (&relay::Ways, Option<&Admd>), file: &mut File<'_>) {
+    for (key, what, help) in way(&ways.rest) {
+        file.mistake(("relay", key), &what, help);
     }
+    for (number, route) in ways.routes.iter().enumerate() {
+        let mut wrong = way(&route.way());
+        if route.connections == 0 {
+            wrong.push(("connections", String::from("connections = 0 lets nothing through"), "write 1 or more"));
+        }
+        let words = admd.and_then(|admd| relay::Routes::new(admd, std::slice::from_ref(route)).err()).unwrap_or_default();
+        let what = |word: &String| format!("a route for \"{word}\", which is neither internal, external nor a domain");
+        wrong.extend(
+            words.iter().map(|word| ("recipients", what(word), "as in [\"internal\", \"partner.example\", \"*.partner.example\"]")),
+        );
+        for (key, what, help) in wrong {
+            file.mistake_in((("relay", "routes"), number, key), &what, help);
+        }
+    }
+}
+
+/// What is wrong with one way: the key, what, and what helps.
+fn way(options: &relay::Options) -> Vec<(&'static str, String, &'static str)> {
+    let hop = options.next_hop.malformed().map(|wrong| format!("next_hop {wrong} is not host:port"));
+    let half = (options.username.is_some() != options.password_file.is_some())
+        .then(|| ("username", String::from("username and password_file go together"), "name both or none"));
+    hop.map(|what| ("next_hop", what, "write it as in smarthost.example.org:587")).into_iter().chain(half).collect()
 }
 
 /// Limits that would let nothing through.
@@ -93,6 +130,16 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             file.mistake((table, key), &format!("{key} = 0 lets nothing through"), "write 1 or more");
         }
     }
+    for (table, drain) in [("smtp", smtp.drain_seconds), ("web", web.drain_seconds)] {
+        if drain > DRAIN_MAX {
+            let what = format!("drain_seconds = {drain} is longer than a stop may take");
+            file.mistake((table, "drain_seconds"), &what, &format!("at most {DRAIN_MAX}: everything ends within 30 s"));
+        }
+    }
+    if smtp.recipients > 0 && smtp.recipients < RECIPIENTS_MIN {
+        let what = format!("recipients = {} is less than every server must take", smtp.recipients);
+        file.mistake(("smtp", "recipients"), &what, &format!("at least {RECIPIENTS_MIN} (RFC 5321 section 4.5.3.1.8)"));
+    }
     if queue.retry_minutes.is_empty() || queue.retry_minutes.contains(&0) {
         file.mistake(
             ("queue", "retry_minutes"),
@@ -111,6 +158,50 @@ pub fn dns(options: &dns::Options, file: &mut File<'_>) {
     if options.trust_anchor.is_some() && options.dnssec != dns::Dnssec::Own {
         let what = "trust_anchor is of no use where signatures are not checked here";
         file.mistake(("dns", "trust_anchor"), what, "dnssec = \"own\" checks them");
+    }
+}
+
+/// Two listeners that want the same address: the second could not be opened.
+pub fn listeners((smtp, web, admin): (&smtp::Options, &web::Options, &monitor::Options), file: &mut File<'_>) {
+    let named = |table: &'static str, key: &'static str, addresses: &[SocketAddr]| {
+        addresses.iter().map(|address| (table, key, *address)).collect::<Vec<_>>()
+    };
+    let all = [
+        named("smtp", "listen", &smtp.listen),
+        named("smtp", "submission", &smtp.submission),
+        named("smtp", "listen_tls", &smtp.listen_tls),
+        named("web", "listen", &[web.listen]),
+        named("admin", "listen", &admin.listen),
+    ]
+    .concat();
+    for (place, (table, key, address)) in all.iter().enumerate() {
+        let before = all.iter().take(place).find(|(.., other)| overlap(*address, *other));
+        if let Some((other_table, other_key, other)) = before {
+            let what = format!("{key} = {address} is taken by {other_key} = {other} of [{other_table}]");
+            file.mistake((table, key), &what, "each listener needs an address or a port of its own");
+        }
+    }
+}
+
+/// Whether one address is part of the other. An unspecified IPv6 address takes IPv4 too; port 0 is always another.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| wide == narrow || (wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4()));
+    one.port() == other.port() && one.port() != 0 && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
+}
+
+/// Visits, and who counts as whom.
+pub fn channel(channel: &channel::Options, file: &mut File<'_>) {
+    for (key, minutes) in [("idle_minutes", channel.idle_minutes), ("session_minutes", channel.session_minutes)] {
+        if minutes == 0 {
+            file.mistake(("channel", key), &format!("{key} = 0 lets nobody read anything"), "write 1 or more");
+        }
+    }
+    if channel.same_domains.iter().any(|same| same.len() < 2) {
+        file.mistake(
+            ("channel", "same_domains"),
+            "a list of the same domains needs two or more",
+            "as in [[\"example.com\", \"example.co.uk\"]]: a list of lists",
+        );
     }
 }
 
@@ -139,4 +230,8 @@ fn is_safe_base(url: &str) -> bool {
 
 /// A link has 35 characters more, and a line of plain text 76.
 const BASE_URL_MAX: usize = 40;
+/// Of the 30 s after which an operator loses patience, what the replies to the last messages leave.
+const DRAIN_MAX: u64 = 20;
+/// RFC 5321 §4.5.3.1.8.
+const RECIPIENTS_MIN: usize = 100;
 const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];

@@ -16,6 +16,8 @@ pub struct File<'a> {
     path: &'a Path,
     text: &'a str,
     tables: BTreeMap<String, Table>,
+    /// The tables of a list, by the table and key that it is the value of.
+    lists: BTreeMap<(String, String), Vec<Table>>,
     mistakes: Vec<Mistake>,
 }
 
@@ -23,6 +25,18 @@ pub struct File<'a> {
 struct Table {
     at: usize,
     keys: Vec<(String, usize, Range<usize>)>,
+}
+
+impl Table {
+    fn new(at: usize, table: &DeTable<'_>) -> Self {
+        let keys = table.iter().map(|(key, value)| (key.get_ref().to_string(), key.span().start, value.span())).collect();
+        Self { at, keys }
+    }
+
+    /// Where a key's value stands, or the table itself.
+    fn place(&self, key: &str) -> usize {
+        self.keys.iter().find(|(name, ..)| name == key).map_or(self.at, |(_, _, span)| span.start)
+    }
 }
 
 impl<'a> File<'a> {
@@ -36,7 +50,7 @@ impl<'a> File<'a> {
             };
             vec![Mistake::at(path, text, offset, what)]
         })?;
-        let mut file = Self { path, text, tables: BTreeMap::new(), mistakes: Vec::new() };
+        let mut file = Self { path, text, tables: BTreeMap::new(), lists: BTreeMap::new(), mistakes: Vec::new() };
         for (name, value) in root.get_ref() {
             file.add(name, value);
         }
@@ -50,19 +64,45 @@ impl<'a> File<'a> {
             self.mistakes.push(Mistake::at(self.path, self.text, at, what).help("tables begin with a line such as [smtp]"));
             return;
         };
-        let keys = table.iter().map(|(key, value)| (key.get_ref().to_string(), key.span().start, value.span())).collect();
-        self.tables.insert(name.get_ref().to_string(), Table { at, keys });
+        for (key, value) in table {
+            let DeValue::Array(array) = value.get_ref() else { continue };
+            let tables = array.iter().map(|element| element.get_ref().as_table().map(|table| Table::new(element.span().start, table)));
+            if let Some(tables) = tables.collect::<Option<Vec<_>>>().filter(|tables| !tables.is_empty()) {
+                self.lists.insert((name.get_ref().to_string(), key.get_ref().to_string()), tables);
+            }
+        }
+        self.tables.insert(name.get_ref().to_string(), Table::new(at, table));
+    }
+
+    /// The options of each table of a list, `[[table.key]]`. To be asked before the table's own.
+    pub fn fill_each<T: DeserializeOwned + Default>(&mut self, (table, key): (&str, &str), known: &[Described]) -> Vec<T> {
+        let name = (table.to_owned(), key.to_owned());
+        let found = self.lists.remove(&name).unwrap_or_default();
+        if let Some(table) = self.tables.get_mut(table).filter(|_| !found.is_empty()) {
+            table.keys.retain(|(name, ..)| name != key);
+        }
+        let filled = found.iter().map(|found| self.read(&format!("[[{table}.{key}]]"), found, known)).collect();
+        // Empty or not: from now on it is known.
+        self.lists.insert(name, found);
+        filled
     }
 
     /// The options of one table: each key by itself, so that every wrong one is told.
     pub fn fill<T: DeserializeOwned + Default>(&mut self, table: &str, known: &[Described]) -> T {
-        let Some(found) = self.tables.get(table) else { return T::default() };
-        let keys: Vec<&str> = known.iter().map(|option| option.key).collect();
+        let Some(found) = self.tables.remove(table) else { return T::default() };
+        let filled = self.read(&format!("[{table}]"), &found, known);
+        self.tables.insert(table.to_owned(), found);
+        filled
+    }
+
+    fn read<T: DeserializeOwned + Default>(&mut self, title: &str, found: &Table, known: &[Described]) -> T {
+        let lists: Vec<String> = self.lists.keys().filter(|(table, _)| title == format!("[{table}]")).map(|(_, key)| key.clone()).collect();
+        let keys: Vec<&str> = known.iter().map(|option| option.key).chain(lists.iter().map(String::as_str)).collect();
         let mut good = String::new();
         let mut mistakes = Vec::new();
         for (key, at, span) in &found.keys {
             let Some(option) = known.iter().find(|option| option.key == key) else {
-                let mistake = Mistake::at(self.path, self.text, *at, format!("unknown option \"{key}\" in [{table}]"));
+                let mistake = Mistake::at(self.path, self.text, *at, format!("unknown option \"{key}\" in {title}"));
                 mistakes.push(mistake.help(advice(key, &keys)));
                 continue;
             };
@@ -97,9 +137,19 @@ impl<'a> File<'a> {
 
     /// A mistake about a key's value, at its place if it is there, at its table or the file if not.
     pub fn mistake(&mut self, (table, key): (&str, &str), what: &str, help: &str) {
-        let found = self.tables.get(table);
-        let place = found.and_then(|table| table.keys.iter().find(|(name, ..)| name == key)).map(|(_, _, span)| span.start);
-        let mistake = match place.or(found.map(|table| table.at)) {
+        let place = self.tables.get(table).map(|table| table.place(key));
+        self.add_mistake(place, what, help);
+    }
+
+    /// The same in one table of a list.
+    pub fn mistake_in(&mut self, ((table, list), number, key): ((&str, &str), usize, &str), what: &str, help: &str) {
+        let found = self.lists.get(&(table.to_owned(), list.to_owned())).and_then(|tables| tables.get(number));
+        let place = found.map(|table| table.place(key));
+        self.add_mistake(place, what, help);
+    }
+
+    fn add_mistake(&mut self, place: Option<usize>, what: &str, help: &str) {
+        let mistake = match place {
             Some(offset) => Mistake::at(self.path, self.text, offset, what),
             None => Mistake::whole(self.path, what),
         };
@@ -154,7 +204,7 @@ const EXPECTATIONS: [(&str, &str); 10] = [
     ("expected a string", "expected text in quotes"),
     ("expected path string", "expected a path in quotes"),
     ("socket address", "expected an address with its port, as in \"127.0.0.1:25\" or \"[::]:25\""),
-    ("IP address", "expected networks, as in \"192.0.2.0/24\" or \"2001:db8::/32\""),
+    ("IP address", "expected an address, as in \"192.0.2.1\", or networks, as in \"192.0.2.0/24\" or \"2001:db8::/32\""),
     ("expected u", "expected a whole number from 0 up"),
     ("expected i", "expected a whole number"),
     ("expected a boolean", "expected true or false"),

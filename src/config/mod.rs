@@ -10,14 +10,16 @@ use crate::mistake::Mistake;
 use crate::net::dns;
 use crate::option::Described;
 use crate::words::{Brand, Language};
-use crate::{policy, queue, relay, smtp, transport, web};
+use crate::{channel, monitor, policy, queue, relay, smtp, transport, web};
 
 mod check;
 mod describe;
 mod file;
+mod renew;
 
 pub use describe::describe;
 use file::File;
+pub use renew::Renewed;
 
 crate::options! {
     /// The organisation served.
@@ -66,9 +68,9 @@ crate::options! {
 }
 
 crate::options! {
-    /// The log on standard error.
+    /// The log: one line for each fate, with its ids.
     pub struct Log {
-        /// `text` or `json`.
+        /// `text` or `json` on standard error, or `journald`: straight to the journal, each id a field of its own.
         format: LogFormat = LogFormat::Text,
         /// `error`, `warn`, `info`, `debug`.
         level: String = String::from("info"),
@@ -83,12 +85,16 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+    /// For systemd's journal.
+    Journald,
 }
 
 /// Everything that one file says, checked.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// The file's directory: every relative path starts here.
+    /// The file.
+    pub file: PathBuf,
+    /// Its directory: every relative path starts here.
     pub directory: PathBuf,
     /// `[house]`
     pub house: House,
@@ -100,14 +106,18 @@ pub struct Configuration {
     pub policy: policy::Options,
     /// `[queue]`
     pub queue: queue::Options,
-    /// `[relay]`
-    pub relay: relay::Options,
+    /// `[relay]` and its routes.
+    pub relay: relay::Ways,
     /// `[transport]`
     pub transport: transport::Options,
     /// `[dns]`
     pub dns: dns::Options,
     /// `[web]`
     pub web: web::Options,
+    /// `[channel]`
+    pub channel: channel::Options,
+    /// `[admin]`
+    pub admin: monitor::Options,
     /// `[log]`
     pub log: Log,
     /// What `[house]` means to mail.
@@ -138,23 +148,44 @@ impl Configuration {
         let smtp: smtp::Options = file.fill("smtp", &smtp::Options::describe());
         let policy: policy::Options = file.fill("policy", &policy::Options::describe());
         let queue: queue::Options = file.fill("queue", &queue::Options::describe());
-        let relay: relay::Options = file.fill("relay", &relay::Options::describe());
+        let routes = file.fill_each(("relay", "routes"), &relay::RouteOptions::describe());
+        let relay = relay::Ways { rest: file.fill("relay", &relay::Options::describe()), routes };
         let transport: transport::Options = file.fill("transport", &transport::Options::describe());
         let dns: dns::Options = file.fill("dns", &dns::Options::describe());
         let web: web::Options = file.fill("web", &web::Options::describe());
+        let channel: channel::Options = file.fill("channel", &channel::Options::describe());
+        let admin: monitor::Options = file.fill("admin", &monitor::Options::describe());
         let log: Log = file.fill("log", &Log::describe());
         file.unknown_tables(&TABLES);
         let admd = check::admd(&house, &mut file);
         let brand = check::brand(&house, &web, &mut file);
-        check::relay(&relay, &mut file);
-        check::limits((&smtp, &web), (&relay, &queue), &mut file);
+        check::old_hosts(&web, &mut file);
+        check::relay((&relay, admd.as_ref()), &mut file);
+        check::limits((&smtp, &web), (&relay.rest, &queue), &mut file);
+        check::channel(&channel, &mut file);
         check::dns(&dns, &mut file);
         check::log(&log, &mut file);
-        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        check::listeners((&smtp, &web, &admin), &mut file);
+        let (place, directory) = (path.to_owned(), path.parent().map(Path::to_owned).unwrap_or_default());
         match (file.finish(), admd, brand) {
-            (Ok(()), Some(admd), Some(brand)) => {
-                Ok(Self { directory, house, store, smtp, policy, queue, relay, transport, dns, web, log, admd, brand })
-            }
+            (Ok(()), Some(admd), Some(brand)) => Ok(Self {
+                file: place,
+                directory,
+                house,
+                store,
+                smtp,
+                policy,
+                queue,
+                relay,
+                transport,
+                dns,
+                web,
+                channel,
+                admin,
+                log,
+                admd,
+                brand,
+            }),
             (finished, ..) => Err(finished.err().unwrap_or_default()),
         }
     }
@@ -171,4 +202,4 @@ impl Configuration {
 }
 
 /// The tables of the file, in the order of the reference.
-const TABLES: [&str; 10] = ["house", "smtp", "relay", "transport", "dns", "web", "policy", "queue", "store", "log"];
+const TABLES: [&str; 12] = ["house", "smtp", "relay", "transport", "dns", "web", "channel", "policy", "queue", "store", "admin", "log"];

@@ -12,6 +12,7 @@ pub mod link;
 pub mod password;
 pub mod random;
 pub mod ring;
+pub mod rotation;
 pub mod stream;
 
 pub use link::{LinkId, LinkSecret};

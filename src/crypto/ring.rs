@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -67,7 +67,8 @@ impl Kek {
     pub fn write(&self, path: &Path) -> Result<(), Unusable> {
         let unusable = |error: std::io::Error| Unusable(format!("{}: {error}", path.display()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path).map_err(unusable)?;
-        file.write_all(self.0.expose()).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(unusable)
+        let written = like_its_folder(&file, path).and_then(|()| file.write_all(self.0.expose())).and_then(|()| file.sync_all());
+        written.and_then(|()| sync_folder(path)).map_err(unusable)
     }
 
     /// The recovery sheet: groups of characters to print and lock away, with a check at the end.
@@ -113,7 +114,22 @@ pub struct KeyRing {
     spool: Epochs,
 }
 
+/// Which file a ring was found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Its own.
+    InPlace,
+    /// The one that a rotation has put beside it ([`rotation`](super::rotation)).
+    Beside,
+}
+
 impl KeyRing {
+    /// Opens the ring, or the one beside it where a rotation is not at its end.
+    pub fn find(path: &Path, kek: &Kek) -> Result<(Self, Found), Unusable> {
+        let in_place = Self::read(path, kek).map(|ring| (ring, Found::InPlace));
+        in_place.or_else(|why| Self::read(&beside(path), kek).map(|ring| (ring, Found::Beside)).map_err(|_| why))
+    }
+
     /// A ring with fresh keys.
     pub fn generate() -> Self {
         Self { root: Secret::new(random::array()), meta: Epochs::first(), wrap: Epochs::first(), spool: Epochs::first() }
@@ -131,10 +147,13 @@ impl KeyRing {
         if magic != MAGIC {
             return Err(no_ring());
         }
-        if *version != VERSION {
+        if *version > VERSION {
             return Err(Unusable(format!(
-                "{shown}: version {version} is of another release, this one knows {VERSION}\n    run the newer release"
+                "{shown}: version {version} is of a newer release, this one knows {VERSION}\n    run the newer release; nothing was changed"
             )));
+        }
+        if *version < VERSION {
+            return Err(no_ring());
         }
         let plain = aead::open(&kek.0, head, sealed).map(Zeroizing::new).map_err(|_| {
             Unusable(format!(
@@ -256,20 +275,38 @@ impl Drop for Stored {
     }
 }
 
+/// Where a rotation puts what shall replace a file.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
 fn replace(path: &Path, octets: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let making = path.with_extension("making");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&making)?;
+    like_its_folder(&file, path)?;
     file.write_all(octets)?;
     file.sync_all()?;
-    std::fs::rename(&beside, path)?;
+    std::fs::rename(&making, path)?;
     sync_folder(path)
 }
 
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
+/// What root writes belongs to whom the folder belongs to, or the gateway could not read it.
+fn like_its_folder(file: &File, path: &Path) -> std::io::Result<()> {
+    let (is, ought) = (file.metadata()?, folder(path).metadata()?);
+    if (is.uid(), is.gid()) == (ought.uid(), ought.gid()) || !rustix::process::geteuid().is_root() {
+        return Ok(());
     }
+    fchown(file, Some(ought.uid()), Some(ought.gid()))
+}
+
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 const MAGIC: &[u8; 4] = b"WXKR";

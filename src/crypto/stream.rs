@@ -11,6 +11,7 @@
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -52,7 +53,7 @@ pub const fn sealed_length(plaintext: u64) -> u64 {
 }
 
 /// Ranged access to sealed octets, wherever they lie.
-pub trait ReadAt: Send {
+pub trait ReadAt: Send + Sync {
     /// Fills the buffer from `offset`; an end before that is an error.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Octets in all.
@@ -76,7 +77,7 @@ impl ReadAt for Vec<u8> {
 /// A stretch of something longer: one segment of several that lie behind each other.
 pub struct Window {
     /// Where it lies.
-    pub whole: Box<dyn ReadAt>,
+    pub whole: Arc<dyn ReadAt>,
     /// Its first octet.
     pub start: u64,
     /// Its octets.

@@ -31,8 +31,8 @@ pub struct Archive<'a> {
     content: &'a [u8],
     /// In the order of the directory.
     pub entries: Vec<Entry>,
-    /// What the archive says about itself, and its entries about themselves.
-    pub comments: Vec<String>,
+    /// What stands in it beside the entries: comments, and fields that only their makers know.
+    pub remarks: Vec<Vec<u8>>,
 }
 
 impl<'a> Archive<'a> {
@@ -40,15 +40,15 @@ impl<'a> Archive<'a> {
     pub fn open(content: &'a [u8], budget: &mut Budget) -> Result<Self, Why> {
         let end = end_record(content).ok_or(Why::Damaged)?;
         let directory = Directory::find(content, end).ok_or(Why::Damaged)?;
-        let mut archive = Self { content, entries: Vec::new(), comments: Vec::new() };
-        archive.comments.extend(shown_comment(content.get(end + END_LEN..).unwrap_or_default()));
+        let mut archive = Self { content, entries: Vec::new(), remarks: Vec::new() };
+        archive.remark(content.get(end + END_LEN..).unwrap_or_default())?;
         let mut at = directory.at;
         while at < directory.end {
             budget.entry().map_err(|_| Why::OverBudget)?;
             at = archive.directory_entry(at).ok_or(Why::Damaged)?;
         }
         let whole = at == directory.end && archive.entries.len() as u64 == directory.count;
-        if !whole || !archive.names_are_unique() || !archive.headers_agree(directory.at) {
+        if !whole || !archive.names_are_unique() || !archive.headers_agree(directory.at) || ends_twice(content, end) {
             return Err(Why::Damaged);
         }
         Ok(archive)
@@ -109,10 +109,23 @@ impl<'a> Archive<'a> {
             header_at: fields.u32(42)?.into(),
             data_at: 0,
         };
-        entry.extend(extra)?;
-        self.comments.extend(shown_comment(comment));
+        let unknown = entry.extend(extra)?;
+        for remark in [comment, &unknown] {
+            self.remark(remark).ok()?;
+        }
         self.entries.push(entry);
         at.checked_add(DIRECTORY_LEN + name_len + extra_len + comment_len)
+    }
+
+    /// Keeps a remark for whoever looks at it. One in which an archive could begin or end makes two archives of one.
+    fn remark(&mut self, octets: &[u8]) -> Result<(), Why> {
+        if octets.windows(4).any(is_mark) {
+            return Err(Why::Damaged);
+        }
+        if !octets.is_empty() && self.remarks.last().is_none_or(|last| last != octets) {
+            self.remarks.push(octets.to_vec());
+        }
+        Ok(())
     }
 
     fn names_are_unique(&self) -> bool {
@@ -131,11 +144,12 @@ impl<'a> Archive<'a> {
             if !tail.allows(next, entry.header_at) {
                 return false;
             }
-            match entry.local_header(self.content) {
-                Some(end) => next = end,
-                None => return false,
-            }
+            let Some((end, unknown)) = entry.local_header(self.content) else { return false };
+            next = end;
             tail = if entry.flags & DESCRIPTOR_FLAG == 0 { Tail::Bare } else { Tail::Described };
+            if self.remark(&unknown).is_err() {
+                return false;
+            }
         }
         tail.allows(next, directory_at as u64)
     }
@@ -148,7 +162,9 @@ impl Entry {
     }
 
     /// Takes the long sizes (0x0001) from the extra field; a second name (0x7075) must be the same name.
-    fn extend(&mut self, mut extra: &[u8]) -> Option<()> {
+    /// Gives back what is in it beside times, owners, keys and padding.
+    fn extend(&mut self, mut extra: &[u8]) -> Option<Vec<u8>> {
+        let mut unknown = Vec::new();
         // Alignment tools leave zeros that are too short for a field.
         while extra.len() >= 4 {
             let fields = Fields { content: extra, at: 0 };
@@ -157,11 +173,12 @@ impl Entry {
             match tag {
                 0x0001 => self.long_sizes(body)?,
                 0x7075 if body.get(5..) != Some(self.raw_name.as_slice()) => return None,
-                _ => {}
+                known if EXTRAS.contains(&known) => {}
+                _ => unknown.extend_from_slice(body),
             }
             extra = extra.get(4 + length..)?;
         }
-        extra.iter().all(|&octet| octet == 0).then_some(())
+        extra.iter().all(|&octet| octet == 0).then_some(unknown)
     }
 
     fn long_sizes(&mut self, body: &[u8]) -> Option<()> {
@@ -176,8 +193,9 @@ impl Entry {
         Some(())
     }
 
-    /// Compares the header before the data with the directory; answers where the data ends.
-    fn local_header(&mut self, content: &[u8]) -> Option<u64> {
+    /// Compares the header before the data with the directory; answers where the data ends, and what is in
+    /// it that nobody knows.
+    fn local_header(&mut self, content: &[u8]) -> Option<(u64, Vec<u8>)> {
         let at = usize::try_from(self.header_at).ok()?;
         let fields = Fields { content, at };
         let (name_len, extra_len) = (fields.len(26)?, fields.len(28)?);
@@ -190,7 +208,7 @@ impl Entry {
             size: fields.u32(22)?.into(),
             ..self.clone()
         };
-        local.extend(fields.octets(LOCAL_LEN + name_len, extra_len)?)?;
+        let unknown = local.extend(fields.octets(LOCAL_LEN + name_len, extra_len)?)?;
         let described = self.flags & DESCRIPTOR_FLAG != 0;
         let said = |local: u64, central: u64| local == central || (described && local == 0);
         let same = fields.u32(0)? == LOCAL_SIGNATURE
@@ -204,7 +222,7 @@ impl Entry {
             return None;
         }
         self.data_at = at.checked_add(LOCAL_LEN + name_len + extra_len)?;
-        (self.data_at as u64).checked_add(self.packed)
+        Some(((self.data_at as u64).checked_add(self.packed)?, unknown))
     }
 }
 
@@ -268,10 +286,24 @@ impl Directory {
 pub fn end_record(content: &[u8]) -> Option<usize> {
     let last = content.len().checked_sub(END_LEN)?;
     let first = last.saturating_sub(COMMENT_MAX);
-    (first..=last).rev().find(|&at| {
-        let fields = Fields { content, at };
-        fields.u32(0) == Some(END_SIGNATURE) && fields.len(20) == Some(content.len() - at - END_LEN)
-    })
+    (first..=last).rev().find(|&at| ends_at(content, at))
+}
+
+/// Whether a reader that looks from the other side finds another end record.
+fn ends_twice(content: &[u8], end: usize) -> bool {
+    let first = content.len().saturating_sub(END_LEN + COMMENT_MAX);
+    (first..end).any(|at| ends_at(content, at))
+}
+
+fn ends_at(content: &[u8], at: usize) -> bool {
+    let fields = Fields { content, at };
+    fields.u32(0) == Some(END_SIGNATURE) && fields.len(20).and_then(|comment| (at + END_LEN).checked_add(comment)) == Some(content.len())
+}
+
+/// Whether four octets begin a record of an archive.
+fn is_mark(octets: &[u8]) -> bool {
+    let number = Fields { content: octets, at: 0 }.u32(0).unwrap_or_default();
+    [LOCAL_SIGNATURE, DIRECTORY_SIGNATURE, END_SIGNATURE, LONG_END_SIGNATURE, LOCATOR_SIGNATURE].contains(&number)
 }
 
 /// Reads to the end under the budget. The buffer grows with what is there, never with what was said.
@@ -326,10 +358,9 @@ fn shown(raw: &[u8]) -> String {
     super::plain::decode(raw, "").chars().filter(|c| !c.is_control()).take(NAME_MAX).collect()
 }
 
-fn shown_comment(raw: &[u8]) -> Option<String> {
-    (!raw.is_empty()).then(|| super::plain::decode(raw, ""))
-}
-
+/// Fields that hold numbers: long sizes, times of three systems, owners, access rights, keys, alignment,
+/// the mark of Java, and the second name. APPNOTE.TXT 4.5.2, and `proginfo/extrafld.txt` of Info-ZIP.
+const EXTRAS: [u16; 12] = [0x0001, 0x000a, 0x000d, 0x4453, 0x5455, 0x5855, 0x7075, 0x7855, 0x7875, 0x9901, 0xcafe, 0xd935];
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
 const AES: u16 = 99;

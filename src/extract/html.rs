@@ -1,4 +1,5 @@
-//! HTML to the text that a reader sees, and to the text that is hidden from them as well.
+//! HTML to the text that a reader sees, to the text that is hidden from them as well, and to the files
+//! that stand in it.
 //!
 //! The tokenizer of the HTML standard, without a tree: constant stack, so depth costs nothing.
 //! Style sheets are not evaluated; what only a style sheet hides counts as visible.
@@ -9,19 +10,37 @@ use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind;
 use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 
-/// Visible text with line breaks where blocks end, then everything hidden, what attributes say and
-/// comments, so that nothing in the document escapes inspection.
-pub fn text(html: &str) -> String {
-    let reader = Reader::default();
-    let mut conditional = tokenize(html, reader);
+use super::data::{self, Data};
+use super::said::Said;
+
+/// What there is in a document.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Visible text with line breaks where blocks end, then everything hidden, what attributes and
+    /// declarations say, and comments, so that nothing in the document escapes inspection.
+    pub text: String,
+    /// What `data:` URLs hold.
+    pub files: Vec<Data>,
+}
+
+/// Reads a document.
+pub fn read(html: &str) -> Page {
+    let mut reader = tokenize(html, Reader::default());
+    reader.declarations(html);
     // Comments of the form `<!--[if mso]>…<![endif]-->` are text to some mail readers. They do not nest.
-    let inside = std::mem::take(&mut conditional.conditional);
-    let mut found = conditional.finish();
+    let inside = std::mem::take(&mut reader.conditional);
+    let mut page = reader.finish();
     if !inside.is_empty() {
         let more = tokenize(&inside, Reader::default()).finish();
-        push_block(&mut found, &more);
+        push_block(&mut page.text, &more.text);
+        page.files.extend(more.files);
     }
-    found
+    page
+}
+
+/// The text of a document.
+pub fn text(html: &str) -> String {
+    read(html).text
 }
 
 fn tokenize(html: &str, reader: Reader) -> Reader {
@@ -47,8 +66,18 @@ fn tokenize(html: &str, reader: Reader) -> Reader {
         }
         at += piece.len();
     }
+    let cut_off = if open.length > 0 && !open.is_comment { html.get(open.start..).unwrap_or_default() } else { "" };
     tokenizer.end();
-    tokenizer.sink.reader.into_inner()
+    let mut reader = tokenizer.sink.reader.into_inner();
+    // A tag without an end is nothing to the standard, and something to whoever repairs it.
+    if cut_off.starts_with('<') {
+        reader.say(cut_off);
+    }
+    // Of two attributes of one name the standard takes the first, and others take what they like.
+    if reader.is_doubtful {
+        reader.say(html);
+    }
+    reader
 }
 
 /// Cut before each `<`, and where that is far apart.
@@ -118,9 +147,12 @@ impl TokenSink for Sink {
 struct Reader {
     seen: Flow,
     hidden: Flow,
-    /// What attributes and comments say, a line each.
-    said: String,
+    /// What attributes, declarations and comments say.
+    said: Said,
+    files: Vec<Data>,
     conditional: String,
+    /// Whether somebody else could take another value of an attribute than we do.
+    is_doubtful: bool,
     /// The hidden element that we are in, and how many of its name are open.
     hiding: Option<(String, usize)>,
     /// How many `svg` and `math` are open: CDATA is text in them.
@@ -154,16 +186,35 @@ impl Reader {
             self.conditional.push_str(text.split_once("]>").map_or(text, |(_, inside)| inside));
             self.conditional.push('\n');
         } else if !matches!(text.trim(), "" | "[endif]" | "<![endif]") {
-            self.said.push_str(text.trim());
-            self.said.push('\n');
+            self.say(text);
         }
+    }
+
+    /// Document types and entities, which only readers of XML take for more than noise.
+    fn declarations(&mut self, html: &str) {
+        for (at, mark) in html.match_indices("<!") {
+            let rest = html.get(at + mark.len()..).unwrap_or_default();
+            let declaration = rest.split(['<', '>']).next().unwrap_or_default();
+            let ordinary = declaration.trim_end().eq_ignore_ascii_case("doctype html");
+            if declaration.starts_with(|c: char| c.is_ascii_alphabetic()) && !ordinary {
+                self.say(declaration);
+            }
+        }
+    }
+
+    fn say(&mut self, value: &str) {
+        let (left, files) = data::take_out(value);
+        self.said.push(&left);
+        self.files.extend(files);
     }
 
     fn tag(&mut self, tag: &Tag) -> TokenSinkResult<()> {
         let name: &str = &tag.name;
         self.attributes(tag);
         self.count(name, tag);
-        if BLOCKS.contains(&name) {
+        if name == "bdo" {
+            self.direction(tag);
+        } else if BLOCKS.contains(&name) {
             self.flow().line();
         } else if matches!(name, "td" | "th") {
             self.flow().gap = true;
@@ -180,13 +231,33 @@ impl Reader {
         }
     }
 
-    fn attributes(&mut self, tag: &Tag) {
-        for attribute in tag.attrs.iter().filter(|attribute| !LAYOUT.contains(&&*attribute.name.local)) {
-            // Content in place is a file: whoever looks for files in texts finds it in the source.
-            if !attribute.value.trim().is_empty() && !attribute.value.contains(";base64,") {
-                self.said.push_str(attribute.value.trim());
-                self.said.push('\n');
+    /// `bdo` with this direction shows its text turned round. HTML Living Standard §4.5.25.
+    fn direction(&mut self, tag: &Tag) {
+        let value = |wanted: &str| tag.attrs.iter().find(|attribute| &*attribute.name.local == wanted).map(|attribute| &attribute.value);
+        match tag.kind {
+            TagKind::StartTag if value("dir").is_some_and(|dir| dir.trim().eq_ignore_ascii_case("rtl")) => {
+                self.flow().push("\u{202e}", Space::Kept)
             }
+            TagKind::StartTag => {}
+            TagKind::EndTag => self.flow().push("\u{202c}", Space::Kept),
+        }
+    }
+
+    fn attributes(&mut self, tag: &Tag) {
+        for attribute in &tag.attrs {
+            self.say(&attribute.value);
+            // A page in a page. HTML Living Standard §4.8.5.
+            if &*attribute.name.local == "srcdoc" {
+                self.files.push(Data { declared: "text/html".to_owned(), content: attribute.value.as_bytes().to_vec().into() });
+            }
+            // No attribute has a name like this: somebody meant it as a value.
+            if has_number(&attribute.name.local) {
+                self.say(attribute.name.local.trim_start_matches(|c: char| c.is_ascii_alphabetic()));
+            }
+        }
+        self.is_doubtful |= tag.had_duplicate_attributes;
+        if has_number(&tag.name) {
+            self.say(tag.name.trim_start_matches(|c: char| c.is_ascii_alphabetic()));
         }
         let opens = tag.kind == TagKind::StartTag && !tag.self_closing && !VOID.contains(&&*tag.name);
         if self.hiding.is_none() && opens && is_hidden(tag) {
@@ -217,11 +288,14 @@ impl Reader {
         if self.hiding.is_some() { &mut self.hidden } else { &mut self.seen }
     }
 
-    fn finish(self) -> String {
+    fn finish(mut self) -> Page {
         let mut text = self.seen.text.trim_end().to_owned();
-        push_block(&mut text, self.hidden.text.trim_end());
-        push_block(&mut text, self.said.trim_end());
-        text
+        // Style sheets and scripts have files in them as well.
+        let (hidden, files) = data::take_out(self.hidden.text.trim_end());
+        self.files.extend(files);
+        push_block(&mut text, &hidden);
+        push_block(&mut text, self.said.finish().trim_end());
+        Page { text, files: self.files }
     }
 }
 
@@ -256,6 +330,10 @@ fn push_block(text: &mut String, more: &str) {
     text.push_str(more);
 }
 
+fn has_number(name: &str) -> bool {
+    name.bytes().filter(u8::is_ascii_digit).count() >= NUMBER_MIN
+}
+
 fn is_hidden(tag: &Tag) -> bool {
     if matches!(&*tag.name, "script" | "style" | "template" | "datalist") {
         return true;
@@ -281,6 +359,8 @@ fn is_hidden(tag: &Tag) -> bool {
     })
 }
 
+/// Digits in a name of a tag or an attribute that no such name has.
+const NUMBER_MIN: usize = 6;
 /// Octets given to the tokenizer at once.
 const PIECE: usize = 4096;
 /// Separators in one tag; tags of ordinary mail have a few dozen.
@@ -337,33 +417,6 @@ const BLOCKS: [&str; 46] = [
     "ul",
     "select",
 ];
-/// Attributes that only arrange; the value of every other one is told, for somebody may be shown it.
-const LAYOUT: [&str; 24] = [
-    "class",
-    "style",
-    "width",
-    "height",
-    "align",
-    "valign",
-    "bgcolor",
-    "color",
-    "face",
-    "size",
-    "border",
-    "cellpadding",
-    "cellspacing",
-    "colspan",
-    "rowspan",
-    "lang",
-    "dir",
-    "target",
-    "rel",
-    "src",
-    "xmlns",
-    "charset",
-    "http-equiv",
-    "hidden",
-];
 /// Elements without content. HTML Living Standard §13.1.2.
 const VOID: [&str; 14] = ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
 
@@ -382,9 +435,17 @@ mod tests {
             ("<table><tr><td>a<td>b<tr><td>c</table>", "a b\nc"),
             ("<pre>a\n  b</pre>", "a\nb"),
             ("<style>p{color:red}</style>x<script>if (a<b) say('y')</script>", "x\np{color:red}\nif (a<b) say('y')"),
-            ("pass<span style='DISPLAY : none'>hid<span>d</span>en</span>word", "password\nhidden"),
-            ("<img alt='a scan' src=x>text", "text\na scan"),
+            ("pass<span style='DISPLAY : none'>hid<span>d</span>en</span>word", "password\nhidden\nDISPLAY : none"),
+            ("<img alt='a scan' src=https://x.example/a.png width=600 height=100%>text", "text\na scan\nhttps://x.example/a.png"),
+            ("<p class=note style='background:url(/note)'>x</p><p class=note>y", "x\ny\nnote\nbackground:url(/note)"),
+            ("<a href='https://x.example/850709%2D9805'>x</a>", "x\nhttps://x.example/850709%2D9805\nhttps://x.example/850709-9805"),
+            ("<p title=one title=two>x", "x\none\n<p title=one title=two>x"),
+            ("<p x850709-9805>x", "x\n850709-9805"),
+            ("x<p title='cut off", "x\n<p title='cut off"),
+            ("<!DOCTYPE html PUBLIC \"-//W3C\"><?note a?>x", "x\n?note a?\nDOCTYPE html PUBLIC \"-//W3C\""),
+            ("<!DOCTYPE a [<!ENTITY b 'c'>]>x", "]>x\nDOCTYPE a [\nENTITY b 'c'"),
             ("<p hidden>secret", "secret"),
+            ("<p title='a 1' lang='2 b'>x", "x\na 1\n;\n2 b"),
             ("<!-- shown to the curious -->x", "x\nshown to the curious"),
             ("<a href='https://x.example/?who=me'>x</a>", "x\nhttps://x.example/?who=me"),
             ("<!--[if mso]><p>for one reader</p><![endif]-->x", "x\nfor one reader"),
@@ -412,7 +473,9 @@ mod tests {
             assert!(found.starts_with("before") && found.contains("secret") && found.contains("after"), "{separator}");
         }
         let picture = "iVBORw0KGgo/AAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4abcdefg".repeat(30_000);
-        assert_eq!(text(&format!("<p>pass<img src=\"data:image/png;base64,{picture}\" alt='a scan'>word")), "password\na scan");
+        let page = read(&format!("<p>pass<img src=\"data:image/png;base64,{picture}\" alt='a scan'>word"));
+        assert_eq!(page.text, "password\ndata:image/png;base64,\na scan");
+        assert_eq!(page.files.len(), 1);
         let comment = "<a b c d e f g> ".repeat(50_000);
         assert!(text(&format!("pass<!-- {comment} -->word")).starts_with("password\n<a b c"));
     }

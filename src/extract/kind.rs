@@ -74,15 +74,21 @@ impl Kind {
 
 fn textual(content: &[u8], name: &str, declared: &str) -> Vec<Kind> {
     let named = |ending: &str| name.len() > ending.len() && name.to_ascii_lowercase().ends_with(ending);
-    if declared.starts_with("message/") || named(".eml") || looks_like_message(content) {
+    if declared.starts_with("message/") || named(".eml") {
         return vec![Kind::Message];
     }
+    // Notes with colons in them look like mail as well, so that is one more reading and never the only one.
+    let mut kinds = if looks_like_message(content) { vec![Kind::Message] } else { Vec::new() };
     if declared.contains("html") || declared.contains("xml") || named(".htm") || named(".html") {
-        return vec![Kind::Markup];
+        kinds.push(Kind::Markup);
+        return kinds;
     }
+    kinds.push(Kind::Text);
     // `text/enriched` and its kin have tags of their own.
-    let tagged = declared.starts_with("text/") && !declared.starts_with("text/plain") && content.contains(&b'<');
-    if tagged || looks_like_markup(content) { vec![Kind::Text, Kind::Markup] } else { vec![Kind::Text] }
+    if declared.starts_with("text/") && !declared.starts_with("text/plain") && content.contains(&b'<') || looks_like_markup(content) {
+        kinds.push(Kind::Markup);
+    }
+    kinds
 }
 
 /// Two fields that only mail has, before the first empty line.
@@ -224,7 +230,9 @@ mod tests {
             (b"MZ\x90\0", "a.txt", "text/plain", vec![Kind::Foreign("application/vnd.microsoft.portable-executable")]),
             (b"{\\rtf1 x}", "a.txt", "text/plain", vec![Kind::Foreign("application/rtf")]),
             (&[0x78, 0x9f, 0x3e, 0x22, 0, 0], "winmail.dat", "", vec![Kind::Foreign("application/ms-tnef")]),
-            (b"From: a@example.org\r\nSubject: x\r\n\r\nhello", "a", "", vec![Kind::Message]),
+            (b"From: a@example.org\r\nSubject: x\r\n\r\nhello", "a", "", vec![Kind::Message, Kind::Text]),
+            (b"Date: x\r\nSubject: x\r\n\r\n<html>", "a.html", "text/html", vec![Kind::Message, Kind::Markup]),
+            (b"From: a@example.org\r\nSubject: x\r\n\r\nhello", "a.eml", "", vec![Kind::Message]),
             (b"Note: one\nTo do: two\n", "a", "", vec![Kind::Text]),
             (&[0, 1, 2, 3, 0xff, 0xfe, 0, 0], "a.bin", "", vec![]),
         ] {

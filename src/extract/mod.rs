@@ -1,6 +1,6 @@
 //! Any attachment to text and structure, the dangerous formats in a worker process.
 //!
-//! Plain text, CSV and HTML are read here; docx, xlsx, pptx, pdf, zip and nested mail go to
+//! Plain text, CSV and HTML without other files in them are read here; docx, xlsx, pptx, pdf, zip and nested mail go to
 //! `waxseal extract-worker`: a child with resource limits, no keys and no network, that gets one
 //! attachment on standard input and answers with bounded frames on standard output.
 
@@ -11,7 +11,9 @@ use bytes::Bytes;
 
 mod archive;
 mod budget;
+pub mod data;
 mod frame;
+pub mod hidden;
 pub mod html;
 mod kind;
 mod letter;
@@ -19,6 +21,7 @@ mod office;
 mod pdf;
 mod plain;
 mod pool;
+mod said;
 mod sheet;
 mod walk;
 mod worker;
@@ -90,8 +93,10 @@ impl Extractor {
     fn timed(&self, name: &str, media_type: &str, content: &Bytes) -> (Extracted, Duration) {
         let short = |text: &str| text.chars().take(NAME_MAX).collect::<String>();
         let job = frame::Job { number: 0, name: short(name), declared: short(media_type).to_ascii_lowercase(), content: content.clone() };
-        let kinds = kind::probe(&job.content, &job.name, &job.declared);
-        if kinds.iter().all(|kind| kind.is_plain()) { (worker::read(&job), Duration::ZERO) } else { self.pool.run(job) }
+        match worker::read_plain(&job) {
+            Some(found) => (found, Duration::ZERO),
+            None => self.pool.run(job),
+        }
     }
 
     /// One message's files: together they get no more time than [`SITTING_MAX`], however many they are.

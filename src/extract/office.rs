@@ -4,6 +4,7 @@
 //! today is shown by the next. ECMA-376.
 
 use super::archive::{Archive, Entry};
+use super::said::Said;
 use super::walk::{Item, Walk};
 use super::xml::{self, Element, Visit};
 use super::{Why, plain, sheet};
@@ -12,7 +13,9 @@ use super::{Why, plain, sheet};
 pub fn read(walk: &mut Walk, item: &Item<'_>, archive: &Archive<'_>) {
     let media = media_type(archive);
     walk.met(media);
-    let book = if archive.find("xl/workbook.xml").is_some() { sheet::Book::read(walk, archive) } else { sheet::Book::default() };
+    walk.remarks(item, archive);
+    // Strings are shared whatever the workbook is called.
+    let book = sheet::Book::read(walk, archive);
     let mut order: Vec<&Entry> = archive.entries.iter().filter(|entry| !entry.is_folder()).collect();
     // The body first, then the rest as it stands in the package.
     order.sort_by_key(|entry| (entry.name != "word/document.xml", natural(&entry.name)));
@@ -22,14 +25,15 @@ pub fn read(walk: &mut Walk, item: &Item<'_>, archive: &Archive<'_>) {
         }
         part(walk, item, (archive, &book), entry);
     }
+    walk.say(&item.place, book.rest());
+    let mut names = Said::default();
+    archive.entries.iter().for_each(|entry| names.push(&entry.name));
+    walk.say(&item.place, names.finish());
 }
 
 fn part(walk: &mut Walk, item: &Item<'_>, (archive, book): (&Archive<'_>, &sheet::Book), entry: &Entry) {
     let name = entry.name.as_str();
-    let is_xml = name.ends_with(".xml") || name.ends_with(".vml");
-    if name.ends_with(".rels") || name == CONTENT_TYPES {
-        return;
-    }
+    let is_xml = [".xml", ".vml", ".rels"].iter().any(|ending| name.ends_with(ending));
     let place = item.inside(&shown_place(name, book));
     let content = match archive.read(entry, walk.budget()) {
         Ok(content) => content,
@@ -78,16 +82,16 @@ struct Text {
     shown: String,
     /// Deleted text, field codes: not in the flow, so that they cannot split a word of it.
     beside: String,
-    /// What attributes say.
-    said: String,
+    /// What attributes and comments say.
+    said: Said,
     in_text: usize,
     in_beside: usize,
     in_numbers: usize,
 }
 
 impl Text {
-    const fn new(style: Style) -> Self {
-        Self { style, shown: String::new(), beside: String::new(), said: String::new(), in_text: 0, in_beside: 0, in_numbers: 0 }
+    fn new(style: Style) -> Self {
+        Self { style, shown: String::new(), beside: String::new(), said: Said::default(), in_text: 0, in_beside: 0, in_numbers: 0 }
     }
 
     fn line(&mut self) {
@@ -97,7 +101,7 @@ impl Text {
     }
 
     fn finish(mut self) -> String {
-        for more in [&self.beside, &self.said] {
+        for more in [&self.beside, &self.said.finish()] {
             if !more.trim().is_empty() {
                 if !self.shown.is_empty() && !self.shown.ends_with('\n') {
                     self.shown.push('\n');
@@ -127,12 +131,14 @@ impl Visit for Text {
             self.line();
         }
         for (key, value) in element.attributes() {
-            let wanted = self.style == Style::Data || SAID.contains(&key.as_str());
-            if wanted && !value.trim().is_empty() {
-                self.said.push_str(value.trim());
-                self.said.push('\n');
+            if self.style == Style::Data || speaks(name, &key, &value) {
+                self.said.push(&value);
             }
         }
+    }
+
+    fn aside(&mut self, text: &str) {
+        self.said.push(text);
     }
 
     fn characters(&mut self, text: &str) {
@@ -170,6 +176,26 @@ impl Visit for Text {
     }
 }
 
+/// Whether an attribute can be text. Places, sizes and identities are as long as the numbers of people
+/// and say nothing, so a bare number counts only where somebody types it.
+pub fn speaks(element: &str, key: &str, value: &str) -> bool {
+    SAID.contains(&key) || (key == "val" && NAMED.contains(&element)) || !is_measure(value)
+}
+
+/// A number with a sign and a unit, or the name that a program gives a thing: `{1A2B…}`, `00AB12CD`.
+fn is_measure(value: &str) -> bool {
+    let value = value.trim();
+    let bare = value.strip_prefix(['-', '+']).unwrap_or(value);
+    let unit = bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = bare.len() > unit.len() && unit.len() <= UNIT_MAX && unit.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'%');
+    let hexadecimal = |text: &str| text.bytes().all(|octet| octet.is_ascii_hexdigit());
+    let guid = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inside| {
+        let groups: Vec<&str> = inside.split('-').collect();
+        groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) && groups.iter().all(|group| hexadecimal(group))
+    });
+    number || guid || (value.len() == 8 && hexadecimal(value))
+}
+
 fn media_type(archive: &Archive<'_>) -> &'static str {
     let has = |name: &str| archive.find(name).is_some();
     if has("word/document.xml") {
@@ -205,7 +231,56 @@ fn natural(name: &str) -> (String, u64) {
     (name.chars().filter(|c| !c.is_ascii_digit()).collect(), digits.parse().unwrap_or(u64::MAX))
 }
 
+/// `pt`, `emu`, `%`.
+const UNIT_MAX: usize = 3;
 /// The part that every package has. ECMA-376 part 2 §10.1.2.
 pub const CONTENT_TYPES: &str = "[Content_Types].xml";
-/// Attributes that a reader sees or hears: alternative texts, tips, captions, values of caches.
-const SAID: [&str; 8] = ["descr", "title", "tooltip", "alt", "caption", "displayName", "author", "string"];
+/// Attributes that a reader sees or hears, whatever they hold: alternative texts, tips, captions, choices,
+/// values of caches.
+const SAID: [&str; 19] = [
+    "descr",
+    "title",
+    "tooltip",
+    "alt",
+    "caption",
+    "displayName",
+    "displayText",
+    "author",
+    "string",
+    "value",
+    "instr",
+    "prompt",
+    "promptTitle",
+    "error",
+    "errorTitle",
+    "display",
+    "formatCode",
+    "tag",
+    "comment",
+];
+/// Elements whose `val` is a text that somebody typed. ECMA-376 part 1 §17.5.2, §17.15.1, §17.16.
+const NAMED: [&str; 9] = ["alias", "tag", "docVar", "listEntry", "default", "format", "statusText", "helpText", "title"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_and_identities_are_silent_and_all_else_speaks() {
+        for (element, key, value, expect) in [
+            ("listItem", "displayText", "8507099805", true),
+            ("alias", "val", "8507099805", true),
+            ("creationId", "val", "2850709980", false),
+            ("extent", "cx", "5943600", false),
+            ("shape", "width", "12.5pt", false),
+            ("p", "paraId", "85070998", false),
+            ("ext", "uri", "{28A0092B-C50C-407E-A947-70E740481C1C}", false),
+            ("id", "val", "-1505812302", false),
+            ("anything", "of", "850709-9805", true),
+            ("anything", "of", "+850709 9805", true),
+            ("style", "val", "Heading 1", true),
+        ] {
+            assert_eq!(speaks(element, key, value), expect, "{element} {key} {value}");
+        }
+    }
+}

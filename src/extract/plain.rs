@@ -1,6 +1,6 @@
 //! Octets that are text already: character set and nothing else.
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 /// Whether a person could read it in an editor: a byte-order mark, valid UTF-8, UTF-16, or eight-bit
 /// text, with hardly any control characters.
@@ -28,23 +28,54 @@ pub fn decode(content: &[u8], declared: &str) -> String {
     charset(declared).unwrap_or(WINDOWS_1252).decode_without_bom_handling(content).0.into_owned()
 }
 
+/// What different readers take a text for: by its label, without it, and by its escapes.
+pub fn readings(content: &[u8], declared: &str) -> Vec<String> {
+    let mut readings = vec![decode(content, declared)];
+    let mut others = vec![decode(content, "")];
+    if content.contains(&0x1b) {
+        others.push(ISO_2022_JP.decode_without_bom_handling(content).0.into_owned());
+    }
+    for other in others {
+        if !readings.contains(&other) {
+            readings.push(other);
+        }
+    }
+    readings
+}
+
 /// Runs of letters and digits in binary settings, so that they are looked at without being understood.
 pub fn strings(content: &[u8]) -> String {
+    runs(content, RUN_MIN)
+}
+
+/// What people and programs write beside pictures and sound. Packed data has short runs by the thousand.
+pub fn captions(content: &[u8]) -> String {
+    runs(content, CAPTION_MIN)
+}
+
+fn runs(content: &[u8], least: usize) -> String {
     let mut found = String::new();
+    runs_of(content.iter().copied(), least, &mut found);
+    if content.contains(&0) {
+        // Every second octet of UTF-16 in western text is zero; elsewhere a zero ends a text.
+        runs_of(content.iter().copied().filter(|&octet| octet != 0), least, &mut found);
+    }
+    found
+}
+
+fn runs_of(octets: impl Iterator<Item = u8>, least: usize, found: &mut String) {
     let mut run = String::new();
-    // Every second octet of UTF-16 in western text is zero: dropping zeros reads both forms.
-    for &octet in content.iter().filter(|&&octet| octet != 0).chain(std::iter::once(&0x01)) {
+    for octet in octets.chain(std::iter::once(0x01)) {
         if octet.is_ascii_graphic() || octet == b' ' {
             run.push(char::from(octet));
         } else {
-            if run.trim().len() >= RUN_MIN {
+            if run.trim().len() >= least {
                 found.push_str(run.trim());
                 found.push('\n');
             }
             run.clear();
         }
     }
-    found
 }
 
 fn charset(declared: &str) -> Option<&'static Encoding> {
@@ -76,6 +107,8 @@ const STRANGE_SHARE: usize = 200;
 const SAMPLE: usize = 4096;
 /// Shorter runs occur by chance.
 const RUN_MIN: usize = 4;
+/// No number of a person is shorter, and of random octets one run in ten thousand is as long.
+const CAPTION_MIN: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +138,18 @@ mod tests {
     fn strings_of_a_binary_are_found_in_both_widths() {
         assert_eq!(strings(b"\x01\x02secret word\x03\x04ab\x05"), "secret word\n");
         assert_eq!(strings(b"\x01s\0e\0c\0r\0e\0t\0\x02"), "secret\n");
+        assert_eq!(strings(b"\x01Title\0of it\0"), "Title\nof it\nTitleof it\n");
+        assert_eq!(
+            captions(b"\x89PNG\r\n\x1a\n\0tEXtComment\0by Ann at home\0"),
+            "tEXtComment\nby Ann at home\ntEXtCommentby Ann at home\n"
+        );
+    }
+
+    #[test]
+    fn a_text_is_read_by_those_who_believe_its_label_and_by_those_who_do_not() {
+        assert_eq!(readings(b"plain", "text/plain; charset=utf-8"), ["plain"]);
+        assert!(readings(b"8507099805", "text/plain; charset=utf-16").contains(&"8507099805".to_owned()));
+        assert!(readings(b"\x1b$B#8#5\x1b(B", "").contains(&"\u{ff18}\u{ff15}".to_owned()));
     }
 
     proptest::proptest! {

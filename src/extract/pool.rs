@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, Job};
 use super::{Extracted, Unread, Why};
+use crate::event::{Event, emit};
 
 /// At most so many workers; who finds all of them busy waits.
 pub struct Pool {
@@ -56,7 +57,10 @@ impl Pool {
                 }
                 found
             }
-            Err(why) => lost(why),
+            Err(why) => {
+                emit(&Event::WorkerLost { because: if why == Why::OverBudget { "over budget" } else { "damaged" } });
+                lost(why)
+            }
         }
     }
 

@@ -3,17 +3,22 @@
 //!
 //! Hidden sheets, rows and columns are read like any other. ECMA-376 part 1 §18.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::Why;
 use super::archive::Archive;
+use super::office::speaks;
+use super::said::Said;
 use super::walk::Walk;
 use super::xml::{self, Element, Visit};
 
 /// What the sheets of a workbook share.
 #[derive(Debug, Default)]
 pub struct Book {
-    strings: Vec<String>,
+    strings: Vec<Shared>,
+    /// What the attributes and comments beside them say.
+    said: String,
     /// Part name to the sheet's own name.
     names: HashMap<String, String>,
 }
@@ -30,8 +35,16 @@ impl Book {
                 book.names.insert(path, name);
             }
         }
-        book.strings = part(walk, archive, "xl/sharedStrings.xml", Strings::default()).done;
+        let strings = part(walk, archive, "xl/sharedStrings.xml", Strings::default());
+        book.strings = strings.done.into_iter().map(|text| Shared { text, is_shown: Cell::new(false) }).collect();
+        book.said = strings.said.finish();
         book
+    }
+
+    /// What is shared and stands in no cell that was handed out.
+    pub fn rest(&self) -> String {
+        let unshown = self.strings.iter().filter(|shared| !shared.is_shown.get());
+        unshown.flat_map(|shared| [shared.text.as_str(), "\n"]).chain([self.said.as_str()]).collect()
     }
 
     /// The sheet's name, by the name of its part.
@@ -42,7 +55,7 @@ impl Book {
     /// Hands out the cells of a sheet. The last element of `place` is the sheet's name.
     pub fn sheet(&self, walk: &mut Walk, place: &[String], content: &[u8]) {
         let mut cells =
-            Cells { book: self, blocks: Vec::new(), block: Block::default(), cell: Cell::default(), budget: 0, aside: String::new() };
+            Cells { book: self, blocks: Vec::new(), block: Block::default(), cell: OpenCell::default(), budget: 0, aside: Said::default() };
         let end = xml::walk(content, &mut cells);
         cells.flush();
         let Cells { blocks, aside, budget, .. } = cells;
@@ -52,11 +65,17 @@ impl Book {
         for block in blocks {
             walk.say(&block.place(place), block.text);
         }
-        walk.say(place, aside);
+        walk.say(place, aside.finish());
         if let Err(why) = end {
             walk.unread(place, why);
         }
     }
+}
+
+#[derive(Debug)]
+struct Shared {
+    text: String,
+    is_shown: Cell<bool>,
 }
 
 /// A part that others refer to; absent parts are fine, broken ones are noted.
@@ -103,6 +122,7 @@ struct Strings {
     done: Vec<String>,
     current: String,
     in_text: bool,
+    said: Said,
 }
 
 impl Visit for Strings {
@@ -112,6 +132,11 @@ impl Visit for Strings {
             "t" => self.in_text = true,
             _ => {}
         }
+        let values = element.attributes().into_iter().filter(|(key, value)| speaks(element.name(), key, value));
+        values.for_each(|(_, value)| self.said.push(&value));
+    }
+    fn aside(&mut self, text: &str) {
+        self.said.push(text);
     }
     fn characters(&mut self, text: &str) {
         if self.in_text || !text.trim().is_empty() {
@@ -131,15 +156,16 @@ struct Cells<'a> {
     book: &'a Book,
     blocks: Vec<Block>,
     block: Block,
-    cell: Cell,
+    cell: OpenCell,
     /// Octets handed out of the shared strings: one long string may be referred to by every cell.
     budget: usize,
-    /// Formulas with text in them, headers, footers, hints.
-    aside: String,
+    /// Formulas with text in them, headers, footers, and what attributes say: hints, links.
+    aside: Said,
 }
 
+/// A cell that has not ended.
 #[derive(Default)]
-struct Cell {
+struct OpenCell {
     reference: String,
     kind: String,
     value: String,
@@ -159,35 +185,37 @@ impl Visit for Cells<'_> {
     fn open(&mut self, element: &Element<'_>) {
         match element.name() {
             "c" => {
-                self.cell = Cell {
+                self.cell = OpenCell {
                     reference: element.attribute("r").unwrap_or_default(),
                     kind: element.attribute("t").unwrap_or_default(),
-                    ..Cell::default()
+                    ..OpenCell::default()
                 };
             }
             "v" | "t" => self.cell.within = Within::Value,
             "f" => self.cell.within = Within::Formula,
-            "dataValidation" | "hyperlink" => {
-                for (key, value) in element.attributes() {
-                    if matches!(key.as_str(), "prompt" | "promptTitle" | "error" | "errorTitle" | "tooltip" | "display") {
-                        self.aside.push_str(&value);
-                        self.aside.push('\n');
-                    }
-                }
-            }
             _ => {}
         }
+        let name = element.name();
+        // A cell has a million brothers, and of all its attributes only the place is long.
+        if name == "c" && is_bare(element.raw(), &self.cell.reference) {
+            return;
+        }
+        for (key, value) in element.attributes() {
+            if speaks(name, &key, &value) {
+                self.aside.push(&value);
+            }
+        }
+    }
+
+    fn aside(&mut self, text: &str) {
+        self.aside.push(text);
     }
 
     fn characters(&mut self, text: &str) {
         match self.cell.within {
             Within::Value => self.cell.value.push_str(text),
             Within::Formula => self.cell.formula.push_str(text),
-            Within::Nothing if !text.trim().is_empty() => {
-                self.aside.push_str(text);
-                self.aside.push('\n');
-            }
-            Within::Nothing => {}
+            Within::Nothing => self.aside.push(text),
         }
     }
 
@@ -217,14 +245,15 @@ impl Cells<'_> {
         if !value.is_empty() {
             self.block.push(&cell.reference, &value);
         }
-        if cell.formula.contains('"') {
-            self.aside.push_str(&cell.formula);
-            self.aside.push('\n');
+        if says_something(&cell.formula) {
+            self.aside.push(&cell.formula);
         }
     }
 
     fn shared(&mut self, index: &str) -> String {
-        let found = index.trim().parse().ok().and_then(|index: usize| self.book.strings.get(index)).cloned().unwrap_or_default();
+        let Some(shared) = index.trim().parse().ok().and_then(|index: usize| self.book.strings.get(index)) else { return String::new() };
+        shared.is_shown.set(true);
+        let found = shared.text.clone();
         self.budget = self.budget.saturating_add(found.len());
         if self.budget > super::budget::TEXT_MAX { String::new() } else { found }
     }
@@ -235,6 +264,28 @@ impl Cells<'_> {
             self.blocks.push(block);
         }
     }
+}
+
+/// Whether the tag of a cell has room for its place, and numbers of a style and a type, and no more.
+fn is_bare(tag: &str, reference: &str) -> bool {
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
+    is_place(reference) && tag.len() <= CELL_MAX && digits(tag) < digits(reference) + NUMBER_MIN
+}
+
+/// `C7`.
+fn is_place(reference: &str) -> bool {
+    let row = reference.trim_start_matches(|c: char| c.is_ascii_uppercase());
+    reference.len() - row.len() <= 3 && row.len() <= 7 && row.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+/// Whether there is more in a formula than places and functions: texts, names of sheets, long numbers.
+fn says_something(formula: &str) -> bool {
+    let mut digits = 0;
+    formula.contains(['"', '\''])
+        || formula.bytes().any(|octet| {
+            digits = if octet.is_ascii_digit() { digits + 1 } else { 0 };
+            digits >= NUMBER_MIN
+        })
 }
 
 /// Some rows, their cells apart by tabs.
@@ -284,6 +335,10 @@ fn number(value: &str) -> String {
     }
 }
 
+/// `c r="XFD1048576" s="1234" t="s"`.
+const CELL_MAX: usize = 32;
+/// Digits of a number that is no ordinary amount.
+const NUMBER_MIN: usize = 6;
 /// Rows of a block: enough that a heading stands near the first numbers, few enough to be found by eye.
 const ROWS: usize = 20;
 /// Octets of text after which a block ends early.

@@ -5,6 +5,8 @@ use bytes::Bytes;
 
 use super::archive::Archive;
 use super::budget::Budget;
+use super::data::Data;
+use super::hidden::{Hidden, hidden};
 use super::kind::{self, Kind};
 use super::{Extracted, Passage, Unread, Why, html, letter, office, pdf, plain};
 
@@ -33,32 +35,45 @@ impl Item<'_> {
     }
 }
 
+/// What a walk may look into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything.
+    Everything,
+    /// Nothing but what is plain: see [`Kind::is_plain`].
+    Plain,
+}
+
 /// One look at one attachment.
 pub struct Walk {
     found: Extracted,
     budget: Budget,
+    reach: Reach,
+    /// Whether it came to something that it may not look into.
+    is_stopped: bool,
 }
 
 impl Walk {
     /// For an attachment of this many octets.
-    pub fn new(octets: usize) -> Self {
-        Self { found: Extracted::default(), budget: Budget::new(octets as u64) }
+    pub fn new(octets: usize, reach: Reach) -> Self {
+        Self { found: Extracted::default(), budget: Budget::new(octets as u64), reach, is_stopped: false }
     }
 
-    /// What was found.
-    pub fn finish(self) -> Extracted {
-        self.found
+    /// What was found; nothing at all where something was out of reach.
+    pub fn finish(self) -> Option<Extracted> {
+        (!self.is_stopped).then_some(self.found)
     }
 
     /// Looks at something by every reading that fits it.
     pub fn look(&mut self, item: &Item<'_>) {
         let kinds = kind::probe(&item.content, item.name, item.declared);
+        self.is_stopped |= self.reach == Reach::Plain && kinds.iter().any(|kind| !kind.is_plain());
         if kinds.is_empty() {
             self.met("application/octet-stream");
             self.unread(&item.place, Why::Unknown);
         }
         for kind in kinds {
-            if self.budget.is_spent() {
+            if self.is_stopped || self.budget.is_spent() {
                 return;
             }
             self.reading(item, kind);
@@ -109,7 +124,7 @@ impl Walk {
     fn reading(&mut self, item: &Item<'_>, kind: Kind) {
         match kind {
             Kind::Zip => return self.zip(item),
-            Kind::Message | Kind::Pdf if self.budget.depth(item.depth).is_err() => {
+            Kind::Markup | Kind::Message | Kind::Pdf if self.budget.depth(item.depth).is_err() => {
                 self.met(kind.media());
                 return self.unread(&item.place, Why::OverBudget);
             }
@@ -117,15 +132,50 @@ impl Walk {
         }
         self.met(kind.media());
         match kind {
-            Kind::Text => self.say(&item.place, plain::decode(&item.content, item.declared)),
-            Kind::Markup => self.say(&item.place, html::text(&plain::decode(&item.content, item.declared))),
+            Kind::Text => plain::readings(&item.content, item.declared).into_iter().for_each(|text| self.say(&item.place, text)),
+            Kind::Markup => plain::readings(&item.content, item.declared).iter().for_each(|source| self.markup(item, source)),
             Kind::Message => letter::read(self, item),
             Kind::Pdf => pdf::read(self, item),
             Kind::Compound => self.unread(&item.place, compound(&item.content)),
-            Kind::Opaque(_) => self.unread(&item.place, Why::Opaque),
+            Kind::Opaque(_) => {
+                self.say(&item.place, plain::captions(&item.content));
+                self.unread(&item.place, Why::Opaque);
+            }
             Kind::Foreign("application/pgp-encrypted") => self.unread(&item.place, Why::Encrypted),
             Kind::Zip | Kind::Foreign(_) => self.unread(&item.place, Why::Unknown),
         }
+    }
+
+    /// A document in tags, the files in its URLs, and those in its scripts and comments.
+    fn markup(&mut self, item: &Item<'_>, source: &str) {
+        let html::Page { text, files } = html::read(source);
+        self.say(&item.place, text);
+        // Whoever reads it as XML is shown what its entities stand for.
+        if source.contains("<!ENTITY") {
+            self.unread(&item.place, Why::Damaged);
+        }
+        for Data { declared, content } in files {
+            self.within(item, &declared, content);
+        }
+        for found in hidden(source) {
+            match found {
+                Hidden::Words(words) => self.say(&item.place, words),
+                // Letters that happen to look like base64 are no file.
+                Hidden::Octets(octets) if kind::probe(&octets, "", "").is_empty() => {}
+                Hidden::Octets(octets) => self.within(item, "", octets.into()),
+                // The text says so as well, and whoever looks at it knows what that means.
+                Hidden::Sealed => {}
+                Hidden::Unreadable(_) => self.unread(&item.place, Why::Unknown),
+            }
+        }
+    }
+
+    /// Something that stands in something else without a name.
+    fn within(&mut self, item: &Item<'_>, declared: &str, content: Bytes) {
+        if self.budget.entry().and_then(|()| self.budget.expand(content.len())).is_err() {
+            return self.unread(&item.place, Why::OverBudget);
+        }
+        self.look(&Item { place: item.place.clone(), name: "", declared, content, depth: item.depth + 1 });
     }
 
     fn zip(&mut self, item: &Item<'_>) {
@@ -147,9 +197,16 @@ impl Walk {
         }
     }
 
+    /// What stands in an archive beside its entries. A comment can be any file; what is none has words at most.
+    pub fn remarks(&mut self, item: &Item<'_>, archive: &Archive<'_>) {
+        let (none, files): (Vec<_>, Vec<_>) = archive.remarks.iter().partition(|remark| kind::probe(remark, "", "").is_empty());
+        self.say(&item.place, none.into_iter().map(|remark| plain::strings(remark)).collect());
+        files.into_iter().for_each(|remark| self.within(item, "", remark.clone().into()));
+    }
+
     fn entries(&mut self, item: &Item<'_>, archive: &Archive<'_>) {
         self.met(Kind::Zip.media());
-        self.say(&item.place, archive.comments.join("\n"));
+        self.remarks(item, archive);
         for entry in archive.entries.iter().filter(|entry| !entry.is_folder()) {
             let place = item.inside(&entry.name);
             self.name(place.clone());

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Extracted;
 use super::frame::{self, Job};
-use super::walk::{Item, Walk};
+use super::walk::{Item, Reach, Walk};
 
 /// Takes away what a worker must not have, then reads jobs until its input ends.
 pub fn run() -> ExitCode {
@@ -33,10 +33,23 @@ pub fn run() -> ExitCode {
 }
 
 /// What is found in the attachment of a job.
-pub fn read(job: &Job) -> Extracted {
-    let mut walk = Walk::new(job.content.len());
-    walk.look(&Item { place: Vec::new(), name: &job.name, declared: &job.declared, content: job.content.clone(), depth: 0 });
+fn read(job: &Job) -> Extracted {
+    let mut walk = Walk::new(job.content.len(), Reach::Everything);
+    walk.look(&job.item());
+    walk.finish().unwrap_or_default()
+}
+
+/// The same without a worker; none where anything in it needs one.
+pub fn read_plain(job: &Job) -> Option<Extracted> {
+    let mut walk = Walk::new(job.content.len(), Reach::Plain);
+    walk.look(&job.item());
     walk.finish()
+}
+
+impl Job {
+    fn item(&self) -> Item<'_> {
+        Item { place: Vec::new(), name: &self.name, declared: &self.declared, content: self.content.clone(), depth: 0 }
+    }
 }
 
 fn confine() -> std::io::Result<()> {

@@ -17,6 +17,8 @@ pub trait Visit {
     fn characters(&mut self, text: &str);
     /// An element with this local name ends.
     fn close(&mut self, name: &str);
+    /// What no reader shows, and anybody finds who opens the part: comments, instructions.
+    fn aside(&mut self, _: &str) {}
 }
 
 /// A start tag.
@@ -24,7 +26,13 @@ pub struct Element<'a> {
     start: &'a BytesStart<'a>,
 }
 
-impl Element<'_> {
+impl<'a> Element<'a> {
+    /// A tag all of whose attributes can be read: of others nobody knows what they say.
+    fn checked(start: &'a BytesStart<'a>) -> Result<Self, Why> {
+        let well_formed = start.attributes().with_checks(false).all(|attribute| attribute.is_ok());
+        if well_formed { Ok(Self { start }) } else { Err(Why::Damaged) }
+    }
+
     /// The name without its prefix.
     pub fn name(&self) -> &str {
         local(self.start.name().0)
@@ -38,6 +46,11 @@ impl Element<'_> {
             .flatten()
             .find(|attribute| local(attribute.key.0) == name)
             .map(|found| unescape(&found.value))
+    }
+
+    /// The tag as it is written, without its brackets.
+    pub fn raw(&self) -> &str {
+        self.start
     }
 
     /// Every attribute by its local name, namespace declarations aside.
@@ -61,10 +74,10 @@ pub fn walk(content: &[u8], visit: &mut impl Visit) -> Result<(), Why> {
         match reader.read_event().map_err(|_| Why::Damaged)? {
             Event::Start(start) => {
                 depth += 1;
-                visit.open(&Element { start: &start });
+                Element::checked(&start).map(|element| visit.open(&element))?;
             }
             Event::Empty(start) => {
-                visit.open(&Element { start: &start });
+                Element::checked(&start).map(|element| visit.open(&element))?;
                 visit.close(local(start.name().0));
             }
             Event::End(end) => {
@@ -78,7 +91,9 @@ pub fn walk(content: &[u8], visit: &mut impl Visit) -> Result<(), Why> {
                 visit.characters(resolved.encode_utf8(&mut [0; 4]));
             }
             Event::DocType(_) => return Err(Why::Damaged),
-            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Comment(text) => visit.aside(&text),
+            Event::PI(instruction) => visit.aside(&instruction),
+            Event::Decl(_) => {}
             // What was cut off could have said more.
             Event::Eof => return if depth == 0 { Ok(()) } else { Err(Why::Damaged) },
         }
@@ -160,6 +175,9 @@ mod tests {
         fn close(&mut self, name: &str) {
             self.0.push_str(&format!("</{name}>"));
         }
+        fn aside(&mut self, text: &str) {
+            self.0.push_str(&format!("{{{text}}}"));
+        }
     }
 
     #[test]
@@ -170,6 +188,9 @@ mod tests {
             ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "", Err(Why::Damaged)),
             ("<a>x&b;</a>", "<a[]>x", Err(Why::Damaged)),
             ("<a>x</b>", "<a[]>x", Err(Why::Damaged)),
+            ("<a><!-- aside --><?and this?></a>", "<a[]>{ aside }{and this}</a>", Ok(())),
+            ("<a b=1/>", "", Err(Why::Damaged)),
+            ("<a b/>", "", Err(Why::Damaged)),
             ("<?xml version=\"1.0\" encoding=\"utf-7\"?><a/>", "", Err(Why::Damaged)),
         ] {
             let mut trace = Trace::default();

@@ -2,7 +2,7 @@
 //!
 //! The socket lies in the store's directory (mode 0700), so whoever may read the store may ask.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
-use super::{Gateway, time};
+use super::backup::{self, Job, Part};
+use super::{Failed, Gateway, Reloaded, time};
 use crate::mail::ReversePath;
-use crate::queue::{Listed, QueueId};
+use crate::queue::{Lane, Listed, QueueId};
+use crate::smtp::client::Said;
+use crate::smtp::server::Doors;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,8 @@ pub enum Request {
         /// Which.
         id: String,
     },
+    /// What waits for which way out.
+    QueueStats,
     /// Try it now.
     QueueRetry {
         /// Which.
@@ -40,10 +45,25 @@ pub enum Request {
         /// Which.
         id: String,
     },
-    /// Read rules, policies, users and certificates again.
+    /// Read the configuration, rules, policies, texts, users and certificates again.
     Reload,
+    /// Turn new mail away while the queue empties; asked again, how far that is.
+    Drain,
+    /// Take new mail again.
+    DrainEnd,
+    /// Begin a backup.
+    Backup {
+        /// Where, as an absolute path.
+        directory: PathBuf,
+        /// Of what.
+        part: Part,
+    },
+    /// How the backup stands.
+    BackupState,
+    /// Which release runs.
+    About,
     /// The way to a domain's mail servers.
-    Way {
+    Course {
         /// Which.
         domain: String,
     },
@@ -65,9 +85,19 @@ pub enum Answer {
         entries: Vec<Entry>,
     },
     /// The way to a domain's mail servers.
-    Way {
+    Course {
         /// Hosts in the order in which they would be tried.
-        hops: Vec<Hop>,
+        targets: Vec<Target>,
+    },
+    /// What waits, by way out.
+    Stats {
+        /// Every way out, whether anything waits for it or not.
+        ways: Vec<Way>,
+    },
+    /// The gateway.
+    About {
+        /// Its release.
+        release: String,
     },
     /// The machine's clock.
     Clock {
@@ -77,6 +107,27 @@ pub enum Answer {
         certain: String,
         /// What is wrong with it.
         doubt: Option<String>,
+    },
+    /// What a reload did.
+    Reloaded {
+        /// Options that changed and hold.
+        applied: Vec<String>,
+        /// Options that changed and need a restart.
+        restart: Vec<String>,
+    },
+    /// How far a drain is.
+    Draining {
+        /// Entries that still have to go.
+        waiting: usize,
+        /// Entries that wait for the operator and go nowhere by themselves.
+        held: usize,
+    },
+    /// A backup is being made.
+    BackingUp,
+    /// A backup was made.
+    BackedUp {
+        /// What it holds, in words.
+        told: String,
     },
     /// It was done.
     Done,
@@ -102,7 +153,7 @@ pub struct Entry {
     pub size: u64,
     /// When it was taken on.
     pub arrived: String,
-    /// When it is tried next.
+    /// When it is tried next; `held` is when the operator says so.
     pub next: String,
     /// Attempts so far.
     pub attempts: u32,
@@ -112,7 +163,7 @@ pub struct Entry {
 
 /// A host on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hop {
+pub struct Target {
     /// Its name.
     pub host: String,
     /// Where it is.
@@ -121,6 +172,21 @@ pub struct Hop {
     pub tls: String,
     /// Whether it is proven that it is the domain's.
     pub proven: bool,
+}
+
+/// A way out as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// Its next hops.
+    pub hops: String,
+    /// Entries that wait for their turn.
+    pub waiting: usize,
+    /// Entries under way.
+    pub leased: usize,
+    /// When the oldest of them was taken on.
+    pub oldest: Option<String>,
+    /// Why no hop can be reached.
+    pub away: Option<String>,
 }
 
 impl From<Listed> for Entry {
@@ -134,9 +200,26 @@ impl From<Listed> for Entry {
             to: listed.envelope.recipients.iter().map(|recipient| recipient.forward_path.to_string()).collect(),
             size: listed.size,
             arrived: listed.arrived.strftime(TIME).to_string(),
-            next: listed.next.strftime(TIME).to_string(),
+            next: if listed.is_held() { String::from("held") } else { listed.next.strftime(TIME).to_string() },
             attempts: listed.attempts,
             last: listed.last.map(|heard| format!("{} {}", heard.status, heard.text)),
+        }
+    }
+}
+
+impl From<Reloaded> for Answer {
+    fn from(Reloaded { applied, restart }: Reloaded) -> Self {
+        Self::Reloaded { applied, restart }
+    }
+}
+
+impl From<Job> for Answer {
+    fn from(job: Job) -> Self {
+        match job {
+            Job::None => trouble("no backup was asked for since the start"),
+            Job::Running => Self::BackingUp,
+            Job::Done(manifest) => Self::BackedUp { told: backup::told(&manifest) },
+            Job::Failed(because) => Self::Trouble { because },
         }
     }
 }
@@ -183,30 +266,63 @@ impl Gateway {
     pub fn answer(self: &Arc<Self>, request: Request) -> Answer {
         let done = match request {
             Request::QueueList { after, limit } => {
-                let entries = self.queue.list(after.as_deref().and_then(id), limit.min(LIST_MAX));
+                let entries = self.base.queue.list(after.as_deref().and_then(id), limit.min(LIST_MAX));
                 entries.map(|entries| Answer::Entries { entries: entries.into_iter().map(Entry::from).collect() })
             }
             Request::QueueShow { id: text } => match id(&text) {
-                Some(id) => self.queue.show(id).map(|listed| match listed {
+                Some(id) => self.base.queue.show(id).map(|listed| match listed {
                     Some(listed) => Answer::Entries { entries: vec![listed.into()] },
                     None => Answer::NoSuchEntry,
                 }),
                 None => Ok(Answer::NoSuchEntry),
             },
-            Request::QueueRetry { id: text } => self.on_entry(&text, |id| self.queue.retry(id, self.clock.now())),
-            Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.queue.drop_entry(id)),
-            Request::Way { domain } => return Handle::current().block_on(self.shown_way(&domain)),
+            Request::QueueRetry { id: text } => {
+                self.base.relay.hurry();
+                self.on_entry(&text, |id| self.base.queue.retry(id, self.base.clock.now()))
+            }
+            Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.base.relay.drop_entry(id)),
+            Request::QueueStats => Ok(self.stats()),
+            Request::About => Ok(Answer::About { release: String::from(env!("CARGO_PKG_VERSION")) }),
+            Request::Course { domain } => return Handle::current().block_on(self.shown_course(&domain)),
             Request::TlsReports => Handle::current().block_on(self.tell_domains()).map(|()| Answer::Done),
             Request::Clock => Ok(self.shown_clock()),
             Request::ClockBelieve => self.believe_clock().map(|()| Answer::Done),
-            Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), |()| Answer::Done),
+            Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), Answer::from),
+            Request::Drain => {
+                self.set_doors(Doors::Closed);
+                let waiting = self.waiting();
+                Ok(Answer::Draining { waiting: waiting.due + waiting.later + waiting.leased, held: waiting.held })
+            }
+            Request::DrainEnd => {
+                self.set_doors(Doors::Open);
+                Ok(Answer::Done)
+            }
+            Request::Backup { directory, part } => {
+                return self.begin_backup(directory, part).map_or_else(|Failed(why)| trouble(&why), |()| Answer::Done);
+            }
+            Request::BackupState => return self.backed_up().into(),
         };
         done.unwrap_or_else(|fault| trouble(&fault.0))
     }
 
+    fn stats(&self) -> Answer {
+        let stats = self.base.queue.stats();
+        let way = |(lane, hops, away): (Lane, String, Option<Said>)| {
+            let found = stats.iter().find(|waiting| waiting.lane == lane);
+            Way {
+                hops,
+                waiting: found.map_or(0, |found| found.due),
+                leased: found.map_or(0, |found| found.leased),
+                oldest: found.map(|found| found.oldest.strftime(TIME).to_string()),
+                away: away.map(|said| format!("{} {}", said.status, said.words)),
+            }
+        };
+        Answer::Stats { ways: self.base.relay.standing().into_iter().map(way).collect() }
+    }
+
     fn shown_clock(&self) -> Answer {
-        let [now, certain] = [self.clock.now(), self.clock.certain()].map(|time| time.strftime(TIME).to_string());
-        Answer::Clock { now, certain, doubt: self.clock.doubt().as_ref().map(time::told) }
+        let [now, certain] = [self.base.clock.now(), self.base.clock.certain()].map(|time| time.strftime(TIME).to_string());
+        Answer::Clock { now, certain, doubt: self.base.clock.doubt().as_ref().map(time::told) }
     }
 
     fn on_entry(&self, text: &str, act: impl Fn(QueueId) -> Result<bool, crate::store::Fault>) -> Result<Answer, crate::store::Fault> {
@@ -214,7 +330,7 @@ impl Gateway {
             Some(id) => act(id)?,
             None => false,
         };
-        self.relay.wake();
+        self.base.relay.wake();
         Ok(if found { Answer::Done } else { Answer::NoSuchEntry })
     }
 }

@@ -3,58 +3,63 @@
 //! Start: keys, stores, queue, policies, then the listeners; a gateway that cannot keep its promises
 //! opens no port. Stop: listeners first, sessions and attempts get their time, the stores last.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::channel::{self, Channel};
+use crate::channel::Channel;
 use crate::clock::{Clock, Reading};
 use crate::config::Configuration;
-use crate::event::{self, Event};
-use crate::extract::Extractor;
-use crate::intake::{self, Intake};
+use crate::crypto::KeyRing;
+use crate::crypto::ring::Found;
+use crate::event::meter;
+use crate::intake;
 use crate::mistake::Mistake;
-use crate::net::dns::{self, Resolver};
+use crate::net::dns::Resolver;
 use crate::net::tls::Certificates;
 use crate::notice::Notices;
 use crate::policy::PolicySet;
 use crate::queue::{self, Queue};
-use crate::relay::{self, Relay, Stations};
+use crate::relay::{self, Relay, Routes, Stations};
+use crate::smtp::client::Said;
 use crate::smtp::users::Users;
-use crate::store::SealedRecords;
 use crate::transform::dkim::Signers;
 use crate::transport::{self, Transport};
 use crate::vault::Vault;
 use crate::web;
 
+pub mod backup;
+mod build;
 pub mod control;
 mod failed;
+mod reload;
 mod run;
+mod state;
 mod stores;
 mod time;
 mod travel;
 mod watch;
 
+use build::{Base, Built, Desk};
 pub use failed::Failed;
+pub use reload::Reloaded;
 pub use run::Ready;
+use state::Condition;
+pub use stores::ring;
 
 /// A gateway that is ready to open its ports.
 pub struct Gateway {
-    configuration: Configuration,
-    clock: Clock,
-    queue: Arc<Queue>,
-    vault: Arc<Vault>,
-    relay: Arc<Relay>,
-    transport: Arc<Transport>,
-    signers: Arc<Signers>,
-    channel: Arc<Channel>,
-    policies: Arc<ArcSwap<PolicySet>>,
+    configuration: ArcSwap<Configuration>,
+    base: Base,
+    desk: Arc<Desk>,
+    channel: ArcSwap<Channel>,
+    shown: Arc<web::Shown>,
     certificates: Arc<Certificates>,
     users: Option<Arc<Users>>,
-    intake: Intake,
+    condition: Condition,
+    renewing: Mutex<()>,
 }
 
 /// A clock that reads the machine's time.
@@ -74,20 +79,28 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     mistakes.extend(Certificates::load(&configuration.path(&configuration.store.certs)).err().unwrap_or_default());
     let signers = Signers::load(&configuration.path(&configuration.store.dkim));
     mistakes.extend(users(configuration).err().unwrap_or_default());
-    mistakes.extend(relay::check(&relay_options(configuration)));
-    mistakes.extend(Resolver::new(&dns_options(configuration)).err());
-    mistakes.extend(transport::check(&transport_options(configuration)));
-    let overrides = templates(configuration);
+    mistakes.extend(relay::check(&build::ways(configuration)));
+    mistakes.extend(Resolver::new(&build::dns(configuration)).err());
+    mistakes.extend(transport::check(&build::transport(configuration)));
+    let overrides = build::templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
     mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
-    let ring = stores::ring(configuration).err().map(|Failed(why)| why);
-    match signers {
-        Ok(signers) if mistakes.is_empty() && ring.is_none() => Ok(unsigned(configuration, &signers)),
-        signers => {
+    match (signers, stores::ring(configuration)) {
+        (Ok(signers), Ok((_, found))) if mistakes.is_empty() => {
+            let unfinished = (found == Found::Beside).then(|| String::from(stores::UNFINISHED));
+            Ok(unsigned(configuration, &signers).into_iter().chain(unfinished).chain(exposed(configuration)).collect())
+        }
+        (signers, ring) => {
             mistakes.extend(signers.err().unwrap_or_default());
+            let ring = ring.err().map(|Failed(why)| why);
             Err(Failed(mistakes.iter().map(ToString::to_string).chain(ring).collect::<Vec<_>>().join("\n")))
         }
     }
+}
+
+/// Connects to every next hop as the relay would, and goes without mail: each with what kept it from that.
+pub async fn probe_next_hops(configuration: &Configuration) -> Result<Vec<(String, Option<Said>)>, Failed> {
+    Ok(relay::probe(&build::ways(configuration), &configuration.admd, clock()).await?)
 }
 
 /// The domains of the house whose changed mail leaves without a signature.
@@ -97,88 +110,67 @@ fn unsigned(configuration: &Configuration, signers: &Signers) -> Vec<String> {
     domains.map(|domain| format!("{}: no key for {domain}: what the gateway changes of its mail leaves unsigned", keys.display())).collect()
 }
 
+/// Listeners of the operator that others can reach.
+fn exposed(configuration: &Configuration) -> Vec<String> {
+    let addresses = configuration.admin.listen.iter().filter(|address| !address.ip().is_loopback());
+    addresses
+        .map(|address| format!("[admin] listen: {address} is no loopback address: whoever reaches it sees how much mail there is"))
+        .collect()
+}
+
 impl Gateway {
     /// Opens keys and stores, reads policies, builds every part.
     pub fn open(configuration: Configuration, clock: Clock) -> Result<Self, Failed> {
         let stores = stores::Opened::open(&configuration)?;
-        let (admd, brand) = (configuration.admd.clone(), configuration.brand.clone());
-        let policies = Arc::new(ArcSwap::from_pointee(policies(&configuration)?));
         let certificates = Certificates::load(&configuration.path(&configuration.store.certs))?;
         let users = users(&configuration)?;
-        let notices = Arc::new(Notices::new(brand.clone(), admd.clone(), templates(&configuration).as_deref())?);
-        let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
-        vault.latest()?.into_iter().for_each(|latest| clock.resume(latest));
-        let spool = queue::Stores { records: stores.records.clone(), blobs: stores.spool, slots: stores.spool_slots.clone() };
-        let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
-        stores::reconcile(&stores.spool_slots, queue.slots_in_use());
-        if stores.parcel_slots.places() <= RECONCILED {
-            stores::reconcile(&stores.parcel_slots, vault.slots_in_use());
-        }
-        let stations = Stations { queue: queue.clone(), vault: vault.clone() };
-        let relay = Arc::new(Relay::new(stations, &admd, &relay_options(&configuration), clock.clone())?);
-        let transport = Arc::new(transport(&configuration, &stores.records)?);
-        let signers = Arc::new(Signers::load(&configuration.path(&configuration.store.dkim))?);
-        let channel = Arc::new(Channel::new(
-            channel::Parts {
-                vault: vault.clone(),
-                queue: queue.clone(),
-                records: stores.records.clone(),
-                notices: notices.clone(),
-                admd: admd.clone(),
-                brand: brand.clone(),
-                wake: waker(&relay),
-                clock: clock.clone(),
-            },
-            channel::Options::default(),
-        ));
-        let intake = Intake::new(intake::Parts {
-            admd,
-            brand,
-            policies: policies.clone(),
-            extractor: Extractor::new(std::env::current_exe()?, WORKERS),
-            vault: vault.clone(),
-            queue: queue.clone(),
-            notices,
-            signers: signers.clone(),
-            foreign_from: configuration.smtp.foreign_from,
-            loop_key: stores.records.ring().root("loop"),
-            room: (configuration.path(&configuration.store.directory), configuration.store.reserve),
-            wake: waker(&relay),
-            clock: clock.clone(),
-        });
-        Ok(Self { configuration, clock, queue, vault, relay, transport, signers, channel, policies, certificates, users, intake })
-    }
-
-    /// Reads rules, policies, certificates and users again. What is wrong changes nothing and is told.
-    pub fn reload(&self) -> Result<(), String> {
-        let mut mistakes = Vec::new();
-        match policies(&self.configuration) {
-            Ok(set) => self.policies.store(Arc::new(set)),
-            Err(wrong) => mistakes.extend(wrong),
-        }
-        mistakes.extend(self.certificates.reload().err().unwrap_or_default());
-        mistakes.extend(self.users.as_ref().and_then(|users| users.reload().err()).unwrap_or_default());
-        let result = if mistakes.is_empty() { Ok(()) } else { Err(Failed::from(mistakes).0) };
-        match &result {
-            Ok(()) => event::emit(&Event::Upkeep { what: "reload", result: "done" }),
-            Err(told) => event::emit(&Event::Trouble { place: "reload", fault: told }),
-        }
-        result
+        let base = base(&configuration, stores, clock)?;
+        let Built { intake, channel, app } = Built::over(&base, &configuration, None)?;
+        meter::name_hops(base.relay.hops());
+        Ok(Self {
+            configuration: ArcSwap::from_pointee(configuration),
+            base,
+            desk: Arc::new(Desk::new(intake)),
+            channel: ArcSwap::new(channel),
+            shown: web::Shown::new(app),
+            certificates,
+            users,
+            condition: Condition::default(),
+            renewing: Mutex::default(),
+        })
     }
 }
 
-impl Gateway {
-    /// What is read again when it changes.
-    fn watched(&self) -> Vec<PathBuf> {
-        let configuration = &self.configuration;
-        let store = &configuration.store;
-        let users = configuration.smtp.users_file.as_ref();
-        [&store.rules, &store.policies, &store.certs].into_iter().chain(users).map(|place| configuration.path(place)).collect()
+/// Vault, queue and relay over the stores.
+fn base(configuration: &Configuration, stores: stores::Opened, clock: Clock) -> Result<Base, Failed> {
+    let admd = configuration.admd.clone();
+    let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
+    vault.latest()?.into_iter().for_each(|latest| clock.resume(latest));
+    let ways = build::ways(configuration);
+    let routes = Routes::new(&admd, &ways.routes).map_err(|words| Failed(format!("routes: {}", words.join(", "))))?;
+    let tell = routes.clone();
+    let spool = queue::Stores {
+        records: stores.records.clone(),
+        blobs: stores.spool,
+        slots: stores.spool_slots.clone(),
+        lanes: Arc::new(move |envelope| tell.lane(envelope)),
+    };
+    let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
+    stores::reconcile(&stores.spool_slots, queue.slots_in_use());
+    if stores.parcel_slots.places() <= RECONCILED {
+        stores::reconcile(&stores.parcel_slots, vault.slots_in_use());
     }
-
-    fn templates(&self) -> Option<PathBuf> {
-        templates(&self.configuration)
-    }
+    let stations = Stations { queue: queue.clone(), vault: vault.clone(), routes };
+    let relay = Arc::new(Relay::new(stations, &admd, &ways, clock.clone())?);
+    let (parcel_slots, spool_slots) = (stores.parcel_slots, stores.spool_slots);
+    let parts = transport::Parts {
+        resolver: Arc::new(Resolver::new(&build::dns(configuration))?),
+        records: stores.records.clone(),
+        ourselves: vec![admd.hostname],
+        https: transport::HTTPS,
+    };
+    let transport = Arc::new(Transport::new(parts, &build::transport(configuration))?);
+    Ok(Base { records: stores.records, parcel_slots, spool_slots, queue, vault, relay, transport, clock })
 }
 
 /// Rules and policies of a configuration, compiled and tested.
@@ -193,51 +185,18 @@ pub fn policies(configuration: &Configuration) -> Result<PolicySet, Vec<Mistake>
     .map(|policies| policies.speaking(configuration.house.language))
 }
 
-fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
+/// What stands before policy, by a configuration and its keys.
+pub fn threshold(configuration: &Configuration, ring: &KeyRing) -> intake::Threshold {
+    let (admd, foreign_from) = (configuration.admd.clone(), configuration.smtp.foreign_from);
+    intake::Threshold { admd, foreign_from, loop_key: ring.root("loop") }
+}
+
+/// Who may send after AUTH, where anybody may.
+pub fn users(configuration: &Configuration) -> Result<Option<Arc<Users>>, Vec<Mistake>> {
     let file = configuration.smtp.users_file.as_ref().map(|file| configuration.path(file));
     file.map(|file| Users::load(&file).map(Arc::new)).transpose()
 }
 
-fn templates(configuration: &Configuration) -> Option<PathBuf> {
-    configuration.house.templates.as_ref().map(|folder| configuration.path(folder))
-}
-
-fn relay_options(configuration: &Configuration) -> relay::Options {
-    let mut options = configuration.relay.clone();
-    options.roots = options.roots.map(|file| configuration.path(&file));
-    options.password_file = options.password_file.map(|file| configuration.path(&file));
-    options
-}
-
-fn dns_options(configuration: &Configuration) -> dns::Options {
-    let mut options = configuration.dns.clone();
-    options.trust_anchor = options.trust_anchor.map(|file| configuration.path(&file));
-    options
-}
-
-fn transport_options(configuration: &Configuration) -> transport::Options {
-    let mut options = configuration.transport.clone();
-    options.roots = options.roots.map(|file| configuration.path(&file));
-    options
-}
-
-fn transport(configuration: &Configuration, records: &SealedRecords) -> Result<Transport, Failed> {
-    let parts = transport::Parts {
-        resolver: Arc::new(Resolver::new(&dns_options(configuration))?),
-        records: records.clone(),
-        ourselves: vec![configuration.admd.hostname.clone()],
-        https: transport::HTTPS,
-    };
-    Ok(Transport::new(parts, &transport_options(configuration))?)
-}
-
-fn waker(relay: &Arc<Relay>) -> Arc<dyn Fn() + Send + Sync> {
-    let relay = relay.clone();
-    Arc::new(move || relay.wake())
-}
-
-/// Attachments that are read at once: one for each core that is likely there.
-const WORKERS: usize = 2;
 /// A vault of so many slots is read through at the start to find those that nobody holds; in a larger
 /// one the 8 KiB that a crash costs are not worth the time.
 const RECONCILED: u32 = 32_768;

@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 use super::watch::{EVERY, Watched};
 use super::{Failed, Gateway, control};
 use crate::event::{self, Event};
+use crate::monitor;
+use crate::net::descriptors::{self, Shares};
 use crate::net::listen::{self, Inherited};
 use crate::net::tls;
 use crate::smtp::server::{Server, Setup, Start};
@@ -35,6 +37,7 @@ impl Stop {
 struct Sockets {
     mail: Vec<(TcpListener, Start)>,
     web: Vec<TcpListener>,
+    admin: Vec<TcpListener>,
     control: tokio::net::UnixListener,
 }
 
@@ -54,6 +57,7 @@ impl Ready {
         let mut tasks = JoinSet::new();
         gateway.serve_mail(sockets.mail, &stopped, &mut tasks)?;
         gateway.serve_pages(sockets.web, &stopped, &mut tasks)?;
+        gateway.serve_operator(sockets.admin, &stopped, &mut tasks)?;
         gateway.keep_up(sockets.control, &stopped, &mut tasks)?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         stop.await;
@@ -67,41 +71,48 @@ impl Ready {
 }
 
 impl Gateway {
-    /// Opens every port before anything is served: a gateway runs whole or not at all.
+    /// Opens every port before anything is served: a gateway runs whole or not at all. Shares of the
+    /// descriptors are taken from what the system allows, not from what a shell gave us.
     pub fn bind(self) -> Result<Ready, Failed> {
+        descriptors::raise();
+        report(Shares::now());
         let sockets = self.sockets()?;
         Ok(Ready { gateway: self, sockets })
     }
 
     fn sockets(&self) -> Result<Sockets, Failed> {
         let mut inherited = Inherited::from_environment();
-        let smtp = &self.configuration.smtp;
+        let configuration = self.configuration.load();
+        let smtp = &configuration.smtp;
         let places =
             [("smtp", &smtp.listen, Start::Plain), ("submission", &smtp.submission, Start::Plain), ("smtps", &smtp.listen_tls, Start::Tls)];
         let mut mail = Vec::new();
         for (name, addresses, start) in places {
             mail.extend(take(&mut inherited, name, addresses)?.into_iter().map(|listener| (listener, start)));
         }
-        let web = take(&mut inherited, "https", &[self.configuration.web.listen])?;
+        let web = take(&mut inherited, "https", &[configuration.web.listen])?;
+        let admin = take(&mut inherited, "admin", &configuration.admin.listen)?;
         if let Some(name) = inherited.left().first() {
             let what = format!("a socket named \"{name}\" was handed over, and nothing here answers on it");
-            return Err(Failed(format!("{what}\n    names for FileDescriptorName=: smtp, submission, smtps, https")));
+            return Err(Failed(format!("{what}\n    names for FileDescriptorName=: smtp, submission, smtps, https, admin")));
         }
-        let path = self.configuration.control_socket();
+        let path = configuration.control_socket();
         let control = control::listen(&path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
-        Ok(Sockets { mail, web, control })
+        Ok(Sockets { mail, web, admin, control })
     }
 
     fn serve_mail(&self, listeners: Vec<(TcpListener, Start)>, stop: &Stop, tasks: &mut JoinSet<()>) -> Result<(), Failed> {
+        let configuration = self.configuration.load();
         let setup = Setup {
-            admd: self.configuration.admd.clone(),
-            options: self.configuration.smtp.clone(),
-            clock: self.clock.clone(),
+            admd: configuration.admd.clone(),
+            options: configuration.smtp.clone(),
+            clock: self.base.clock.clone(),
             users: self.users.clone(),
             tls: Some(tls::server_config(self.certificates.clone(), &[])?),
-            spool: self.configuration.path(&self.configuration.store.directory),
+            spool: configuration.path(&configuration.store.directory),
         };
-        let server = Server::new(Arc::new(self.intake.clone()), setup);
+        let server = Server::new(self.desk.clone(), setup);
+        self.condition.serves(server.clone());
         for (listener, start) in listeners {
             tasks.spawn(server.clone().run(listener, start, stop.clone().come()));
         }
@@ -110,28 +121,46 @@ impl Gateway {
 
     fn serve_pages(&self, listeners: Vec<TcpListener>, stop: &Stop, tasks: &mut JoinSet<()>) -> Result<(), Failed> {
         // Without https in front of the links there is nothing to present a certificate for.
-        let tls = match self.configuration.brand.base_url.starts_with("https://") && self.configuration.web.tls == web::Tls::Here {
+        let configuration = self.configuration.load();
+        let tls = match configuration.brand.base_url.starts_with("https://") && configuration.web.tls == web::Tls::Here {
             true => Some(tls::server_config(self.certificates.clone(), &[b"h2", b"http/1.1"])?),
             false => None,
         };
-        let app = web::App::new(self.channel.clone(), self.configuration.web.clone(), self.templates().as_deref())?;
         for listener in listeners {
             let service = if tls.is_some() { "https" } else { "http" };
             event::emit(&Event::Listening { service, address: listener.local_addr()? });
-            tasks.spawn(web::serve(listener, tls.clone(), app.clone(), stop.clone().come()));
+            tasks.spawn(web::serve(listener, tls.clone(), self.shown.clone(), stop.clone().come()));
+        }
+        Ok(())
+    }
+
+    fn serve_operator(self: &Arc<Self>, listeners: Vec<TcpListener>, stop: &Stop, tasks: &mut JoinSet<()>) -> Result<(), Failed> {
+        let app = monitor::App::new(self.clone(), self.configuration.load().admd.hostname.as_str())?;
+        if !listeners.is_empty() {
+            tasks.spawn(until(stop.clone(), app.clone().remember()));
+            tasks.spawn(until(stop.clone(), self.clone().measure()));
+        }
+        for listener in listeners {
+            event::emit(&Event::Listening { service: "admin", address: listener.local_addr()? });
+            tasks.spawn(monitor::serve(listener, app.clone(), stop.clone().come()));
         }
         Ok(())
     }
 
     /// Everything that runs without being asked by a stranger.
     fn keep_up(self: &Arc<Self>, control: tokio::net::UnixListener, stop: &Stop, tasks: &mut JoinSet<()>) -> Result<(), Failed> {
-        tasks.spawn(self.relay.clone().run(stop.clone().come()));
+        let (relay, running, stopping) = (self.base.relay.clone(), self.condition.relays(), stop.clone().come());
+        tasks.spawn(async move {
+            let _running = running;
+            relay.run(stopping).await;
+        });
         let gateway = self.clone();
         tasks.spawn(until(stop.clone(), async move { control::serve(control, gateway).await }));
         tasks.spawn(until(stop.clone(), self.clone().reload_on_change(signal(SignalKind::hangup())?)));
         tasks.spawn(until(stop.clone(), self.clone().sweep()));
         tasks.spawn(until(stop.clone(), self.clone().watch_clock()));
         tasks.spawn(self.clone().keep_counts(stop.clone().come()));
+        tasks.spawn(until(stop.clone(), self.clone().watch_drain()));
         tasks.spawn(until(stop.clone(), watchdog()));
         Ok(())
     }
@@ -146,6 +175,8 @@ impl Gateway {
             if changed {
                 let gateway = self.clone();
                 let _ = tokio::task::spawn_blocking(move || gateway.reload()).await;
+                // The configuration may name other places now; a change in between is seen as one.
+                watched.follow(self.watched());
             }
         }
     }
@@ -162,12 +193,13 @@ impl Gateway {
     }
 
     fn sweep_once(&self) -> Result<(), Fault> {
-        if self.clock.doubt().is_some() {
+        if self.base.clock.doubt().is_some() {
             return Ok(());
         }
-        let swept = self.vault.sweep(self.clock.certain())?;
-        self.channel.sweep()?;
-        self.queue.tidy()?;
+        let _sweeping = self.condition.sweeping.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let swept = self.base.vault.sweep(self.base.clock.certain())?;
+        self.channel.load().sweep()?;
+        self.base.queue.tidy()?;
         if swept.expired + swept.orphaned + swept.blobs > 0 {
             let result = format!("{} expired, {} orphaned, {} blobs", swept.expired, swept.orphaned, swept.blobs);
             event::emit(&Event::Upkeep { what: "sweep", result: &result });
@@ -190,6 +222,13 @@ async fn watchdog() {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         tokio::time::sleep(limit / 2).await;
     }
+}
+
+/// Few descriptors are few connections: said once, before anybody wonders.
+fn report(shares: Shares) {
+    let Shares { limit, sessions, visitors, .. } = shares;
+    let result = format!("{limit}: at most {sessions} SMTP sessions and {visitors} connections of browsers");
+    event::emit(&Event::Upkeep { what: "descriptors", result: &result });
 }
 
 /// The sockets that systemd opened under this name, or those of the configuration.

@@ -8,8 +8,9 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Failed;
+use super::{Failed, backup};
 use crate::config::Configuration;
+use crate::crypto::ring::Found;
 use crate::crypto::{Kek, KeyRing};
 use crate::event::{self, Event};
 use crate::store::slots::FileSlots;
@@ -34,15 +35,25 @@ impl Opened {
     pub fn open(configuration: &Configuration) -> Result<Self, Failed> {
         let directory = configuration.path(&configuration.store.directory);
         private(&directory)?;
-        let ring = ring(configuration)?;
-        let records = SealedRecords::new(Arc::new(RedbRecords::open(&directory.join("records.redb"))?), Arc::new(ring));
+        if directory.join(RESTORING).exists() {
+            let shown = directory.display();
+            return Err(Failed(format!(
+                "{shown}: a restore has not finished here\n    `waxseal restore` begins it anew; nothing is served before"
+            )));
+        }
+        backup::clear(&directory.join(backup::STAGE))?;
+        let (ring, found) = ring(configuration)?;
+        if found == Found::Beside {
+            event::emit(&Event::Upkeep { what: "keys", result: UNFINISHED });
+        }
+        let records = SealedRecords::new(Arc::new(RedbRecords::open(&directory.join(RECORDS))?), Arc::new(ring));
         records.check_or_initialise()?;
         Ok(Self {
             records,
-            parcels: Arc::new(DirectoryBlobs::open(&directory.join("parcels"))?),
-            parcel_slots: Arc::new(FileSlots::open(&directory.join("parcels.slots"))?),
-            spool: Arc::new(DirectoryBlobs::open(&directory.join("spool"))?),
-            spool_slots: Arc::new(FileSlots::open(&directory.join("spool.slots"))?),
+            parcels: Arc::new(DirectoryBlobs::open(&directory.join(PARCELS))?),
+            parcel_slots: Arc::new(FileSlots::open(&directory.join(PARCEL_SLOTS))?),
+            spool: Arc::new(DirectoryBlobs::open(&directory.join(SPOOL))?),
+            spool_slots: Arc::new(FileSlots::open(&directory.join(SPOOL_SLOTS))?),
         })
     }
 }
@@ -58,13 +69,16 @@ pub fn reconcile(slots: &FileSlots, held: Result<Vec<SlotNo>, Fault>) {
 }
 
 /// The key ring, opened with the key-encryption key.
-pub fn ring(configuration: &Configuration) -> Result<KeyRing, Failed> {
+pub fn ring(configuration: &Configuration) -> Result<(KeyRing, Found), Failed> {
     let kek = Kek::read(&configuration.path(&configuration.store.kek))?;
-    Ok(KeyRing::read(&configuration.path(&configuration.store.ring), &kek)?)
+    Ok(KeyRing::find(&configuration.path(&configuration.store.ring), &kek)?)
 }
 
+/// What is said where the new key is in force and the old ring is still in its place.
+pub const UNFINISHED: &str = "the new key is in force: `waxseal keys rotate` ends the rotation";
+
 /// A directory that nobody else may look into.
-fn private(directory: &Path) -> Result<(), Failed> {
+pub(super) fn private(directory: &Path) -> Result<(), Failed> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let mode = fs::metadata(directory)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -73,3 +87,11 @@ fn private(directory: &Path) -> Result<(), Failed> {
     }
     Ok(())
 }
+
+/// Names within the store's directory.
+pub(super) const RESTORING: &str = "restoring";
+pub(super) const RECORDS: &str = "records.redb";
+pub(super) const PARCELS: &str = "parcels";
+pub(super) const PARCEL_SLOTS: &str = "parcels.slots";
+pub(super) const SPOOL: &str = "spool";
+pub(super) const SPOOL_SLOTS: &str = "spool.slots";

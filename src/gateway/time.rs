@@ -15,20 +15,20 @@ impl Gateway {
     pub(super) async fn watch_clock(self: Arc<Self>) {
         let mut doubted = false;
         loop {
-            match self.clock.doubt() {
+            match self.base.clock.doubt() {
                 Some(doubt) if !doubted => event::emit(&Event::Trouble { place: "clock", fault: &told(&doubt) }),
                 None if doubted => event::emit(&Event::Upkeep { what: "clock", result: "believed again" }),
                 Some(_) | None => {}
             }
-            doubted = self.clock.doubt().is_some();
+            doubted = self.base.clock.doubt().is_some();
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
     /// The machine's clock is right, an operator says.
     pub(super) fn believe_clock(&self) -> Result<(), Fault> {
-        self.vault.believe(self.clock.now())?;
-        self.clock.accept();
+        self.base.vault.believe(self.base.clock.now())?;
+        self.base.clock.accept();
         event::emit(&Event::Upkeep { what: "clock", result: "believed, as the operator says" });
         Ok(())
     }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Gateway;
-use super::control::{Answer, Hop};
+use super::control::{self, Answer};
+use super::{Failed, Gateway};
 use crate::event::{self, Event};
 use crate::mail::{BodyType, Domain, Envelope, Recipient, ReversePath, Utf8};
 use crate::net::dns::{Host, NoExchange, Proof, Trouble};
 use crate::queue::{Carries, NewEntry};
 use crate::store::Fault;
+use crate::transform::dkim::Signers;
 use crate::transport::report::{Day, Report, Reporter, letter};
 use crate::transport::{NoCourse, SMTP, Strictness, Target, Wanted};
 
@@ -35,48 +36,43 @@ impl Gateway {
 
     async fn flush_counts(self: &Arc<Self>) -> Result<(), Fault> {
         let gateway = self.clone();
-        off_thread(move || gateway.transport.flush()).await
+        off_thread(move || gateway.base.transport.flush()).await
     }
 
     async fn tidy_and_tell(self: &Arc<Self>) -> Result<(), Fault> {
         let gateway = self.clone();
-        off_thread(move || gateway.transport.tidy(gateway.clock.certain())).await?;
+        off_thread(move || gateway.base.transport.tidy(gateway.base.clock.certain())).await?;
         self.tell_domains().await
     }
 
     /// The way to a domain, as it would be taken now.
-    pub(super) async fn shown_way(&self, text: &str) -> Answer {
+    pub(super) async fn shown_course(&self, text: &str) -> Answer {
         let Ok(domain) = Domain::parse(text) else {
             return Answer::Trouble { because: format!("\"{text}\" is not a domain\n    write it as in example.org") };
         };
         let wanted = Wanted { domain: &domain, port: SMTP, strictness: Strictness::Published };
-        let course = tokio::time::timeout(SHOWN_MAX, self.transport.course(&wanted, self.clock.certain())).await;
+        let course = tokio::time::timeout(SHOWN_MAX, self.base.transport.course(&wanted, self.base.clock.certain())).await;
         match course.unwrap_or(Err(NoCourse::Exchange(NoExchange::Unknown(Trouble::Silence)))) {
             Err(none) => Answer::Trouble { because: format!("{domain}: {none} ({})", none.status()) },
             Ok(course) => {
-                let hop = |target: &Target| Hop {
+                let shown = |target: &Target| control::Target {
                     host: target.host.to_string(),
                     addresses: target.addresses.iter().map(ToString::to_string).collect(),
                     tls: target.tls.to_string(),
                     proven: target.proof == Proof::Secure,
                 };
-                Answer::Way { hops: course.targets.iter().map(hop).collect() }
+                Answer::Course { targets: course.targets.iter().map(shown).collect() }
             }
         }
     }
 
     /// Yesterday's reports, to the domains that want them. RFC 8460 §3: signed, or not at all.
     pub(super) async fn tell_domains(self: &Arc<Self>) -> Result<(), Fault> {
-        let admd = &self.configuration.admd;
-        let domain = admd.postmaster.domain();
-        if self.transport.tally().is_none() || self.clock.doubt().is_some() || !self.signers.can_sign(domain) {
-            return Ok(());
-        }
-        let by =
-            Reporter { organisation: self.configuration.house.name.clone(), contact: admd.postmaster.clone(), host: admd.hostname.clone() };
+        let Some(teller) = self.teller()? else { return Ok(()) };
         let gateway = self.clone();
-        let today = Day::of(self.clock.certain());
-        let reports = off_thread(move || gateway.transport.tally().map_or(Ok(vec![]), |tally| tally.before(today, REPORTS_MAX))).await?;
+        let today = Day::of(self.base.clock.certain());
+        let reports =
+            off_thread(move || gateway.base.transport.tally().map_or(Ok(vec![]), |tally| tally.before(today, REPORTS_MAX))).await?;
         for report in reports {
             let texts = match self.wishes(&report).await {
                 Some(texts) => texts,
@@ -84,25 +80,37 @@ impl Gateway {
                 // DNS may know more in an hour.
                 None => continue,
             };
-            let (gateway, by) = (self.clone(), by.clone());
-            off_thread(move || gateway.tell(&report, &by, &texts)).await?;
+            let (gateway, teller) = (self.clone(), teller.clone());
+            off_thread(move || gateway.tell(&report, &teller, &texts)).await?;
         }
         Ok(())
+    }
+
+    /// Who tells; nobody while the clock is in doubt, or where nobody could sign for it.
+    fn teller(&self) -> Result<Option<Teller>, Fault> {
+        if self.base.transport.tally().is_none() || self.base.clock.doubt().is_some() {
+            return Ok(None);
+        }
+        let configuration = self.configuration.load();
+        let (house, admd) = (&configuration.house, &configuration.admd);
+        let signers = Signers::load(&configuration.path(&configuration.store.dkim)).map_err(|mistakes| Fault(Failed::from(mistakes).0))?;
+        let by = Reporter { organisation: house.name.clone(), contact: admd.postmaster.clone(), host: admd.hostname.clone() };
+        Ok(signers.can_sign(admd.postmaster.domain()).then(|| Teller { by, signers: Arc::new(signers) }))
     }
 
     /// What the domain says of reports; none where that is not known.
     async fn wishes(&self, report: &Report) -> Option<Vec<String>> {
         let name = Host::parse(&report.domain)?.service(letter::RECORD)?;
-        self.transport.resolver().texts(&name).await.ok().map(|answer| answer.value)
+        self.base.transport.resolver().texts(&name).await.ok().map(|answer| answer.value)
     }
 
     /// The mail first: a report that is told twice is better than one that is not told.
-    fn tell(&self, report: &Report, by: &Reporter, texts: &[String]) -> Result<(), Fault> {
+    fn tell(&self, report: &Report, Teller { by, signers }: &Teller, texts: &[String]) -> Result<(), Fault> {
         let to = letter::mailboxes(texts);
-        let now = self.clock.now();
+        let now = self.base.clock.now();
         if !to.is_empty() {
             let mail = letter::written(report, by, &to, now);
-            let signatures = self.signers.sign(by.contact.domain(), std::slice::from_ref(&mail), now);
+            let signatures = signers.sign(by.contact.domain(), std::slice::from_ref(&mail), now);
             let signatures: Vec<u8> = signatures.iter().flat_map(|field| field.raw().to_vec()).collect();
             let envelope = Envelope {
                 reverse_path: ReversePath::Null,
@@ -113,12 +121,19 @@ impl Gateway {
                 utf8: Utf8::No,
             };
             let entry = NewEntry { envelope, body: vec![Bytes::from(signatures), mail], carries: Carries::Nothing };
-            self.queue.commit(vec![entry], vec![], now)?;
-            self.relay.wake();
-            event::emit(&Event::Upkeep { what: "tls report", result: &format!("{} told of {}", report.domain, report.day) });
+            self.base.queue.commit(vec![entry], vec![], now)?;
+            self.base.relay.wake();
+            event::emit(&Event::Upkeep { what: "tls report", result: &format!("a domain is told of {}", report.day) });
         }
-        self.transport.tally().map_or(Ok(()), |tally| tally.forget(report))
+        self.base.transport.tally().map_or(Ok(()), |tally| tally.forget(report))
     }
+}
+
+/// Who tells domains.
+#[derive(Clone)]
+struct Teller {
+    by: Reporter,
+    signers: Arc<Signers>,
 }
 
 fn report(done: Result<(), Fault>) {

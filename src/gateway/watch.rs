@@ -1,5 +1,6 @@
-//! What people may change while the gateway runs: rules, policies, certificates, users. Their names,
-//! sizes and times are looked at every two seconds; no directory is ever executed or imported from.
+//! What people may change while the gateway runs: the configuration, rules, policies, templates, DKIM keys,
+//! certificates, users. Their names, sizes and times are looked at every two seconds; no directory is ever
+//! executed or imported from.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +26,14 @@ impl Watched {
     pub fn new(places: Vec<PathBuf>) -> Self {
         let seen = look(&places);
         Self { places, seen }
+    }
+
+    /// From now on these places.
+    pub fn follow(&mut self, places: Vec<PathBuf>) {
+        if places != self.places {
+            // Nothing was seen of them yet, so the next look reads them once more.
+            *self = Self { places, seen: Vec::new() };
+        }
     }
 
     /// Whether anything changed since the last time.

@@ -42,6 +42,12 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// The same without SMTPUTF8 where nothing needs it: a next hop without it must not refuse what it can take.
+    pub fn fitted(self, message: &[Bytes]) -> Self {
+        let utf8 = if self.needs_utf8(message) { Utf8::Yes } else { Utf8::No };
+        Self { utf8, ..self }
+    }
+
     /// Whether the message cannot be sent without SMTPUTF8: many clients ask for it always. RFC 6531 §3.4.
     pub fn needs_utf8(&self, message: &[Bytes]) -> bool {
         let sender = self.reverse_path.mailbox().is_some_and(Mailbox::needs_utf8);
@@ -112,7 +118,7 @@ impl OriginalRecipient {
     pub fn parse(parameter: &str) -> Option<Self> {
         let (address_type, address) = parameter.split_once(';').filter(|_| parameter.len() <= ORCPT_MAX)?;
         let is_atom = !address_type.is_empty() && address_type.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
-        let address = decoded(address).filter(|address| is_atom && !address.is_empty())?;
+        let address = xtext::decode(address).filter(|address| is_atom && !address.is_empty())?;
         Some(Self { address_type: address_type.to_ascii_lowercase(), address })
     }
 }
@@ -124,14 +130,14 @@ impl std::fmt::Display for OriginalRecipient {
     }
 }
 
-/// ENVID, xtext decoded and free of controls. RFC 3461 §4.4.
+/// ENVID, xtext decoded: printable ASCII. RFC 3461 §4.4.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvelopeId(pub String);
 
 impl EnvelopeId {
-    /// Parses xtext; none when it is malformed, empty, too long or hides a control.
+    /// Parses xtext; none when it is malformed, empty, too long, beyond ASCII or hides a control.
     pub fn parse(parameter: &str) -> Option<Self> {
-        decoded(parameter).filter(|id| !id.is_empty() && parameter.len() <= ENVID_MAX).map(Self)
+        xtext::decode(parameter).filter(|id| !id.is_empty() && id.is_ascii() && parameter.len() <= ENVID_MAX).map(Self)
     }
 }
 
@@ -140,11 +146,6 @@ impl std::fmt::Display for EnvelopeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&xtext::encode(&self.0))
     }
-}
-
-/// Decoded first and checked then, so that `+0D+0A` cannot become a line of a report.
-fn decoded(parameter: &str) -> Option<String> {
-    xtext::decode(parameter).filter(|text| !text.chars().any(char::is_control))
 }
 
 /// RET. RFC 3461 §4.3.
@@ -222,6 +223,9 @@ mod tests {
             assert_eq!(OriginalRecipient::parse(&format!("rfc822;{text}")).map(|original| original.address).as_deref(), expect, "{text}");
         }
         assert_eq!(EnvelopeId::parse(&"a".repeat(101)), None);
+        // RFC 6533 §3: an address may be international, an id may not.
+        assert_eq!(EnvelopeId::parse("\u{e5}+C3+A5"), None);
+        assert_eq!(OriginalRecipient::parse("utf-8;\u{e5}+C3+A5").map(|original| original.address).as_deref(), Some("\u{e5}\u{e5}"));
         for text in ["rfc822", ";a", "rfc 822;a", "rfc822\r;a"] {
             assert_eq!(OriginalRecipient::parse(text), None, "{text}");
         }

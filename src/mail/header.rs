@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::decode;
+use super::formal::Formal;
 
 /// One `Name: value` with its folding, exactly as received, CRLF included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +41,10 @@ impl HeaderField {
         String::from_utf8_lossy(&self.value()).into_owned()
     }
 
-    /// What a person could have written into it, decoded: nothing where only machines write, and of
-    /// a list of message ids what stands outside the angle brackets.
+    /// What a person could have written into it, decoded: of a field with a grammar of its own, what is
+    /// not that grammar.
     pub fn words(&self) -> String {
-        let name = self.name().to_ascii_lowercase();
-        match name.as_str() {
-            name if MACHINES.contains(&name) => String::new(),
-            name if IDS.contains(&name) => outside_angles(&decode::unstructured(&self.value())),
-            _ => decode::unstructured(&self.value()),
-        }
+        Formal::of(self).map_or_else(|| decode::unstructured(&self.value()), |formal| formal.words)
     }
 
     /// The field with its folding and final CRLF.
@@ -97,26 +93,3 @@ pub fn outside_angles(text: &str) -> String {
     left.push_str(rest);
     left
 }
-
-/// Trace, signatures and structure: long, full of digits, and shown to nobody.
-const MACHINES: [&str; 16] = [
-    "received",
-    "return-path",
-    "date",
-    "resent-date",
-    "mime-version",
-    "content-type",
-    "content-disposition",
-    "content-transfer-encoding",
-    "thread-index",
-    "dkim-signature",
-    "domainkey-signature",
-    "authentication-results",
-    "arc-seal",
-    "arc-message-signature",
-    "arc-authentication-results",
-    "autocrypt",
-];
-
-/// RFC 5322 §3.6.4.
-const IDS: [&str; 5] = ["message-id", "resent-message-id", "in-reply-to", "references", "content-id"];

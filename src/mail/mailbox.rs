@@ -6,7 +6,8 @@
 use std::fmt;
 
 /// A domain name in its canonical form: A-labels, lower case, without a trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Domain(String);
 
 impl Domain {
@@ -29,6 +30,20 @@ impl Domain {
     /// The canonical text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Domain {
+    type Error = BadMailbox;
+
+    fn try_from(text: String) -> Result<Self, BadMailbox> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Domain> for String {
+    fn from(domain: Domain) -> Self {
+        domain.0
     }
 }
 
@@ -72,7 +87,12 @@ impl Mailbox {
         if !well_formed {
             return Err(BadMailbox::BadLocalPart);
         }
-        Ok(Self { local_part: local_part.to_owned(), domain: Domain::parse(domain)? })
+        let domain = Domain::parse(domain)?;
+        // A-labels are longer than the letters that they stand for.
+        if local_part.len() + 1 + domain.as_str().len() > PATH_MAX {
+            return Err(BadMailbox::TooLong);
+        }
+        Ok(Self { local_part: local_part.to_owned(), domain })
     }
 
     /// The part before the `@`, with its quotes, as it was written.
@@ -88,6 +108,11 @@ impl Mailbox {
     /// Whether the two are the same mailbox to a human: the local part compared without case.
     pub fn is_same_person(&self, other: &Self) -> bool {
         self.domain == other.domain && self.local_part.to_lowercase() == other.local_part.to_lowercase()
+    }
+
+    /// Whether the local part is a quoted string, in which anything can stand.
+    pub fn is_quoted(&self) -> bool {
+        self.local_part.starts_with('"')
     }
 
     /// Whether a next hop needs SMTPUTF8 to take it. RFC 6531 §3.2.
@@ -148,6 +173,13 @@ const PATH_MAX: usize = 254;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_is_too_long_once_it_is_written_is_too_long() {
+        let labels = |count| format!("annabella@{}se", "ä.".repeat(count));
+        assert_eq!(Mailbox::parse(&labels(31)), Err(BadMailbox::TooLong));
+        assert_eq!(Mailbox::parse(&labels(30)).map(|mailbox| mailbox.to_string().len()), Ok(252));
+    }
 
     #[test]
     fn a_mailbox_needs_a_domain_and_an_end() {

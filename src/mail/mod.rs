@@ -10,6 +10,7 @@ pub mod compose;
 pub mod decode;
 pub mod dsn;
 pub mod envelope;
+pub mod formal;
 pub mod header;
 pub mod mailbox;
 pub mod message;

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Disposition, Message, Part, PartId, sealed};
+use super::{Disposition, Message, Part, PartId, decode, sealed};
 
 /// What a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,29 +136,10 @@ fn cid_references(html: &str) -> Vec<String> {
         let rest = html.get(at + scheme.len()..).unwrap_or_default();
         let id = rest.split(|c: char| c.is_whitespace() || "\"'<>()&".contains(c)).next().unwrap_or_default();
         if !id.is_empty() {
-            found.push(percent_decoded(id));
+            found.push(decode::url(id));
         }
     }
     found
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let octet = after.get(..2).filter(|_| first == b'%').and_then(|digits| data_encoding::HEXLOWER_PERMISSIVE.decode(digits).ok());
-        match octet.as_deref() {
-            Some([octet]) => {
-                out.push(*octet);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

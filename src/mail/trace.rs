@@ -8,10 +8,8 @@ use super::{Admd, HeaderField, compose};
 /// What the Received field of one message says.
 #[derive(Debug, Clone)]
 pub struct Received<'a> {
-    /// EHLO argument, cleaned.
-    pub helo: &'a str,
-    /// The client's address.
-    pub peer: std::net::IpAddr,
+    /// Who gave us the message; none when that stays in the house.
+    pub client: Option<Client<'a>>,
     /// `ESMTP`, `ESMTPS`, `ESMTPSA`, `UTF8SMTPS`, … RFC 3848.
     pub with: &'static str,
     /// Our id: queue id and loop proof.
@@ -20,24 +18,40 @@ pub struct Received<'a> {
     pub recipient: Option<&'a super::Mailbox>,
 }
 
+/// What is known of a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'a> {
+    /// EHLO argument, cleaned.
+    pub helo: &'a str,
+    /// Its address.
+    pub address: std::net::IpAddr,
+}
+
 /// The field that we add on top of every message.
 pub fn received(received: &Received<'_>, admd: &Admd, now: Timestamp) -> HeaderField {
-    // RFC 5321 §4.1.3: an address literal of IPv6 carries its name.
-    let peer = match received.peer.to_canonical() {
-        std::net::IpAddr::V4(address) => format!("[{address}]"),
-        std::net::IpAddr::V6(address) => format!("[IPv6:{address}]"),
-    };
     let Received { with, .. } = received;
-    let (helo, id) = (token(received.helo), token(received.id));
+    // RFC 5321 §4.4 demands the clause, and its grammar lets the address be absent.
+    let (client, id) = (received.client.map_or_else(|| token(""), |client| client.to_string()), token(received.id));
     // A mailbox in UTF-8 would make the whole message need SMTPUTF8 further on.
     let recipient = received.recipient.filter(|mailbox| !mailbox.needs_utf8()).map(|mailbox| format!("\r\n for <{mailbox}>"));
     let text = format!(
-        "Received: from {helo} ({peer})\r\n by {} with {with}\r\n id {id}{};\r\n {}\r\n",
+        "Received: from {client}\r\n by {} with {with}\r\n id {id}{};\r\n {}\r\n",
         admd.hostname,
         recipient.unwrap_or_default(),
         compose::timestamp(now),
     );
     HeaderField::new(Bytes::from(text), "Received".len())
+}
+
+impl std::fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let helo = token(self.helo);
+        // RFC 5321 §4.1.3: an address literal of IPv6 carries its name.
+        match self.address.to_canonical() {
+            std::net::IpAddr::V4(address) => write!(f, "{helo} ([{address}])"),
+            std::net::IpAddr::V6(address) => write!(f, "{helo} ([IPv6:{address}])"),
+        }
+    }
 }
 
 /// The `id` of every Received field, outermost first: their number is the hop count, and one that
@@ -90,21 +104,21 @@ mod tests {
     #[test]
     fn a_received_field_says_who_and_when_and_nothing_that_was_smuggled() {
         let bo = Mailbox::parse("bo@b.example").unwrap();
-        for (helo, peer, recipient, expect) in [
+        for (client, recipient, expect) in [
             (
-                "mail.b.example",
-                "192.0.2.1",
+                Some(("mail.b.example", "192.0.2.1")),
                 Some(&bo),
                 "Received: from mail.b.example ([192.0.2.1])\r\n by gate.a.example with ESMTPS\r\n id 17\r\n for <bo@b.example>;\r\n Thu, 01 Jan 1970 00:00:00 +0000\r\n",
             ),
+            (None, None, "Received: from unknown\r\n by gate.a.example with ESMTPS\r\n id 17;\r\n Thu, 01 Jan 1970 00:00:00 +0000\r\n"),
             (
-                "x (evil)\r\nid fake",
-                "2001:db8::1",
+                Some(("x (evil)\r\nid fake", "2001:db8::1")),
                 None,
                 "Received: from x??evil???id?fake ([IPv6:2001:db8::1])\r\n by gate.a.example with ESMTPS\r\n id 17;\r\n Thu, 01 Jan 1970 00:00:00 +0000\r\n",
             ),
         ] {
-            let facts = Received { helo, peer: peer.parse().unwrap(), with: "ESMTPS", id: "17", recipient };
+            let client = client.map(|(helo, address)| Client { helo, address: address.parse().unwrap() });
+            let facts = Received { client, with: "ESMTPS", id: "17", recipient };
             let field = received(&facts, &admd(), Timestamp::UNIX_EPOCH);
             assert_eq!(String::from_utf8_lossy(field.raw()), expect);
         }

@@ -1,10 +1,11 @@
 //! Listeners, TLS, DNS, limits: what lies between the sockets and the protocols.
 //!
 //! `listen` takes sockets from the system or from systemd, `tls` holds the certificates and the one
-//! crypto provider, `peers` counts who is connected, `dns` finds hosts, `dane` checks their certificates by
-//! what DNS says of them, `fetch` gets a small file from a web server. Nothing here knows what is spoken.
+//! crypto provider, `peers` counts who is connected, `descriptors` says how many may be, `dns` finds hosts, `dane` checks
+//! their certificates by what DNS says of them, `fetch` gets a small file from a web server. Nothing here knows what is spoken.
 
 pub mod dane;
+pub mod descriptors;
 pub mod dns;
 pub mod fetch;
 pub mod listen;

@@ -45,7 +45,8 @@ pub enum Surplus {
 #[derive(Debug)]
 pub struct Seat {
     peers: Arc<Peers>,
-    origin: Origin,
+    /// None: it counts to the total alone.
+    origin: Option<Origin>,
 }
 
 impl Peers {
@@ -56,16 +57,26 @@ impl Peers {
 
     /// A place for one more connection.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Seat, Surplus> {
-        let origin = Origin::of(address);
+        self.seat(Some(Origin::of(address)))
+    }
+
+    /// The same for somebody who speaks for many: only the total counts.
+    pub fn admit_proxy(self: &Arc<Self>) -> Result<Seat, Surplus> {
+        self.seat(None)
+    }
+
+    fn seat(self: &Arc<Self>, origin: Option<Origin>) -> Result<Seat, Surplus> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.total >= self.total {
             return Err(Surplus::AtAll);
         }
-        let from_there = open.by_origin.entry(origin).or_default();
-        if *from_there >= self.each {
-            return Err(Surplus::FromThere);
+        if let Some(origin) = origin {
+            let from_there = open.by_origin.entry(origin).or_default();
+            if *from_there >= self.each {
+                return Err(Surplus::FromThere);
+            }
+            *from_there += 1;
         }
-        *from_there += 1;
         open.total += 1;
         Ok(Seat { peers: Arc::clone(self), origin })
     }
@@ -75,10 +86,11 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut open = self.peers.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total = open.total.saturating_sub(1);
-        if let Some(from_there) = open.by_origin.get_mut(&self.origin) {
+        let Some(origin) = self.origin else { return };
+        if let Some(from_there) = open.by_origin.get_mut(&origin) {
             *from_there = from_there.saturating_sub(1);
             if *from_there == 0 {
-                open.by_origin.remove(&self.origin);
+                open.by_origin.remove(&origin);
             }
         }
     }
@@ -99,5 +111,15 @@ mod tests {
         drop(one);
         assert!(peers.admit("::ffff:192.0.2.1".parse().unwrap()).is_ok());
         assert_eq!(peers.open.lock().unwrap().by_origin.len(), 2);
+    }
+
+    #[test]
+    fn who_speaks_for_many_counts_to_the_total_alone() {
+        let peers = Peers::new(1, 3);
+        let proxy = [peers.admit_proxy().unwrap(), peers.admit_proxy().unwrap()];
+        let _one = peers.admit("192.0.2.1".parse().unwrap()).unwrap();
+        assert_eq!(peers.admit_proxy().unwrap_err(), Surplus::AtAll);
+        drop(proxy);
+        assert!(peers.admit_proxy().is_ok());
     }
 }

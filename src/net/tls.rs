@@ -49,6 +49,48 @@ impl Certificates {
     }
 }
 
+impl Certificates {
+    /// The names of the pairs, and until when each certificate holds.
+    pub fn ends(&self) -> Vec<(String, jiff::Timestamp)> {
+        let serving = self.serving.load();
+        let ends = |pair: &Pair| Some((pair.name.clone(), not_after(pair.certified.cert.first()?)?));
+        serving.iter().filter_map(ends).collect()
+    }
+}
+
+/// Why a certificate does not do for a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// It does not name the host; this one's is shown.
+    Name(String),
+    /// Nobody whom this machine believes vouches for it.
+    Chain(String),
+}
+
+impl Certificates {
+    /// Whether what is shown to clients that ask for this host names it and is believed by the system's roots.
+    pub fn judge(&self, host: &str, now: jiff::Timestamp) -> Result<(), Unfit> {
+        let serving = self.serving.load();
+        let named = |pair: &&Pair| pair.name.eq_ignore_ascii_case(host);
+        let Some(pair) = serving.iter().find(named).or(serving.first()) else { return Err(Unfit::Name(String::from("nobody"))) };
+        let misnamed = |_| Unfit::Name(pair.name.clone());
+        let broken = |error: rustls::Error| Unfit::Chain(error.to_string());
+        let (end, chain) = pair.certified.cert.split_first().ok_or_else(|| Unfit::Name(pair.name.clone()))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| Unfit::Name(pair.name.clone()))?;
+        let parsed = rustls::server::ParsedCertificate::try_from(end).map_err(broken)?;
+        rustls::client::verify_server_name(&parsed, &name).map_err(misnamed)?;
+        let verifier = Verifier::new(provider()).map_err(broken)?;
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_second().unsigned_abs()));
+        verifier.verify_server_cert(end, chain, &name, &[], now).map(drop).map_err(broken)
+    }
+}
+
+/// Until when a certificate holds. RFC 5280 §4.1.2.5.
+fn not_after(certificate: &CertificateDer<'_>) -> Option<jiff::Timestamp> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    jiff::Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let serving = self.serving.load();

@@ -20,8 +20,9 @@ use crate::crypto::random;
 use crate::mail::compose::{self, Content, HeaderText};
 use crate::mail::{Admd, Mailbox};
 use crate::mistake::Mistake;
+use crate::policy::{Shown, Verdict};
 use crate::secret::Secret;
-use crate::vault::{Kind, Link};
+use crate::vault::{Factor, Kind, Link, NewParcel, Words};
 use crate::words::{Brand, Language, moment, say, size};
 
 /// Writes notices.
@@ -31,19 +32,42 @@ pub struct Notices {
     admd: Admd,
 }
 
+/// What the mail with a link may say of its parcel, taken before the parcel is sealed.
+#[derive(Debug, Clone)]
+pub struct Head {
+    kind: Kind,
+    sender: String,
+    subject: Option<String>,
+    file_names: Shown,
+}
+
+impl Head {
+    /// What policy lets be seen: where something was found in the header its author goes by the
+    /// address alone, for the display name is a text like any other.
+    pub fn of(parcel: &NewParcel<'_>, verdict: &Verdict) -> Self {
+        let kind = match (parcel.kind, parcel.access.factor) {
+            // Its page asks for an address.
+            (Kind::PublicFiles, Factor::Password) => Kind::SecureFiles,
+            (kind, _) => kind,
+        };
+        let name = parcel.sender_name.as_ref().and_then(Words::shown);
+        Self {
+            kind,
+            sender: name.map_or_else(|| parcel.sender.to_string(), str::to_owned),
+            subject: parcel.subject.shown().map(str::to_owned),
+            file_names: verdict.file_names,
+        }
+    }
+}
+
 /// What a link block or notice tells.
-#[derive(Debug)]
-pub struct About<'a> {
-    /// What the link stands for.
-    pub kind: Kind,
-    /// Whose link, until when.
-    pub link: &'a Link,
-    /// The author's name or address.
-    pub sender: &'a str,
-    /// The subject, when it may be shown.
-    pub subject: Option<&'a str>,
-    /// File names and sizes; names are `None` when they may not be shown.
-    pub files: Vec<(Option<&'a str>, u64)>,
+struct About<'a> {
+    kind: Kind,
+    link: &'a Link,
+    sender: &'a str,
+    subject: Option<&'a str>,
+    /// Names, `None` when they may not be shown, and sizes.
+    files: Vec<(Option<&'a str>, u64)>,
 }
 
 /// Text and HTML of the same content, and a subject.
@@ -64,19 +88,35 @@ impl Notices {
         is_link_base(&brand.base_url)?;
         let notices = Self { templates: Templates::load(overrides)?, brand, admd };
         let file = context! { name => "a", number => 1, size => notices.in_each(|language| size(language, 1)) };
-        let sample = context! { subject => "a", files => vec![file], ..notices.frame(notices.brand.language, "a", (PROBE, PROBE_TIME)) };
+        let sample = context! { genuine => "mail-genuine", subject => "a", files => vec![file], ..notices.frame(notices.brand.language, "a", (PROBE, PROBE_TIME)) };
         notices.templates.prove(&context! { password => PROBE, title => "a", ..sample }, PROBE)?;
         Ok(notices)
     }
 
+    /// What stands in the mail with one link: a link block or a notice. `files` are names and sizes.
+    pub fn letter(&self, head: &Head, files: &[(&str, u64)], link: &Link) -> Rendered {
+        let shown = |name| (head.file_names == Shown::Kept).then_some(name);
+        let about = About {
+            kind: head.kind,
+            link,
+            sender: &head.sender,
+            subject: head.subject.as_deref(),
+            files: files.iter().map(|&(name, length)| (shown(name), length)).collect(),
+        };
+        match head.kind {
+            Kind::PublicFiles | Kind::SecureFiles => self.link_block(&about),
+            Kind::SecureMessage => self.secure_message(&about),
+        }
+    }
+
     /// The block that stands where files were, in the organisation's language; fragment to be put
     /// into any mail's HTML (inline styles only).
-    pub fn link_block(&self, about: &About<'_>) -> Rendered {
+    fn link_block(&self, about: &About<'_>) -> Rendered {
         self.render("link-block", about)
     }
 
     /// The mail that stands where the message was: the organisation's language with English below.
-    pub fn secure_message(&self, about: &About<'_>) -> Rendered {
+    fn secure_message(&self, about: &About<'_>) -> Rendered {
         self.render("secure-message", about)
     }
 
@@ -115,7 +155,12 @@ impl Notices {
         let secret = about.link.secret.encode();
         let link = Secret::new(format!("{}/m/{}", self.brand.base_url, secret.expose()));
         let files: Vec<Value> = about.files.iter().zip(1..).map(|(&(name, octets), number)| self.file(name, octets, number)).collect();
+        let genuine = match about.kind {
+            Kind::PublicFiles => "mail-genuine-public",
+            Kind::SecureFiles | Kind::SecureMessage => "mail-genuine",
+        };
         let values = context! {
+            genuine,
             title => say(language, key, &[("sender", &inert(about.sender))]),
             subject => about.subject.map(inert).filter(|subject| !subject.is_empty()),
             files => files,

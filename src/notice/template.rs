@@ -23,7 +23,7 @@ impl Templates {
     pub fn load(folder: Option<&Path>) -> Result<Self, Mistake> {
         let folder = folder.map(|folder| folder.join("mail")).unwrap_or_default();
         let mut templates = Self { own: environment(), built_in: environment(), folder };
-        for (name, source) in BUILT_IN {
+        for (name, source) in FRAMES.into_iter().chain(BUILT_IN) {
             templates.built_in.add_template(name, source).map_err(|error| templates.mistake(name, &error))?;
             let source = templates.source(name)?.unwrap_or_else(|| source.to_owned());
             if let Err(error) = templates.own.add_template_owned(name, source) {
@@ -120,6 +120,8 @@ fn fill(text: &str) -> String {
 /// RFC 3676 §4.2: 72 leaves room for quoting.
 const COLUMNS: usize = 72;
 
+/// What templates are set into; shows nothing by itself.
+const FRAMES: [(&str, &str); 1] = [("sheet.html", include_str!("../../templates/mail/sheet.html"))];
 const BUILT_IN: [(&str, &str); 6] = [
     ("link-block.txt", include_str!("../../templates/mail/link-block.txt")),
     ("link-block.html", include_str!("../../templates/mail/link-block.html")),

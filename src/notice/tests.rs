@@ -127,6 +127,46 @@ fn a_secure_message_speaks_the_house_language_with_english_below() {
 }
 
 #[test]
+fn nobody_is_named_to_ask_where_nobody_is_to_be_asked() {
+    let (link, to, author) = (link(), Mailbox::parse("pat@mail.example").unwrap(), Mailbox::parse("ann@clinic.example").unwrap());
+    for language in LANGUAGES {
+        let silent = Notices::new(Brand { support: String::new(), ..brand(language) }, admd(), None).unwrap();
+        for (notices, expect) in [(notices(language), true), (silent, false)] {
+            let password = notices.password(&to, &author, &Secret::new("7K2M-9QXW-4T".into()), language, Timestamp::UNIX_EPOCH);
+            let password = crate::mail::Message::parse(password);
+            let mut texts: Vec<String> = password.parts().into_iter().skip(1).map(|part| password.text(part)).collect();
+            for kind in KINDS {
+                let shown = if kind == Kind::SecureMessage {
+                    notices.secure_message(&about(kind, &link, Some("Ann")))
+                } else {
+                    notices.link_block(&about(kind, &link, Some("Ann")))
+                };
+                texts.extend([shown.text, shown.html]);
+            }
+            assert_eq!(texts.len(), 8);
+            for text in texts {
+                assert_eq!(text.contains("Questions?") || text.contains("Frågor?"), expect, "{language:?}\n{text}");
+                assert!(!text.contains("\n\n\n\n"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_notice_says_of_its_page_what_the_page_asks() {
+    let link = link();
+    for (language, address) in [(Language::English, "your own e-mail address"), (Language::Swedish, "din egen e-postadress")] {
+        for (kind, expect) in [(Kind::PublicFiles, false), (Kind::SecureFiles, true)] {
+            let shown = notices(language).link_block(&about(kind, &link, Some("Ann")));
+            for text in [shown.text.split_whitespace().collect::<Vec<_>>().join(" "), shown.html] {
+                assert_eq!(text.contains(address), expect, "{kind:?}\n{text}");
+                assert!(text.contains("https://secure.clinic.example"), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_password_stands_alone_and_nothing_answers_it() {
     let to = Mailbox::parse("pat@mail.example").unwrap();
     let author = Mailbox::parse("ann@clinic.example").unwrap();
@@ -178,6 +218,18 @@ fn own_templates_take_the_place_of_ours_and_broken_ones_are_mistakes() {
             (result, _) => panic!("{source}: {:?}", result.err()),
         }
     }
+}
+
+#[test]
+fn an_own_sheet_lies_under_our_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mail")).unwrap();
+    std::fs::write(folder.path().join("mail/sheet.html"), "<b>{{ organisation }}</b>{% block content %}{% endblock %}").unwrap();
+    let notices = Notices::new(brand(Language::English), admd(), Some(folder.path())).unwrap();
+    let link = link();
+    let about = About { kind: Kind::SecureMessage, link: &link, sender: "Ann", subject: None, files: vec![] };
+    let html = notices.secure_message(&about).html;
+    assert!(html.starts_with("<b>") && html.contains(link.secret.encode().expose()) && !html.contains("<head>"), "{html}");
 }
 
 #[test]

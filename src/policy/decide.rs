@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What one level asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Demand {
     protection: Protection,
     factor: Option<Factor>,
@@ -25,6 +25,7 @@ struct Demand {
     downloads: Option<u32>,
     subject: Shown,
     file_names: Shown,
+    header: Shown,
 }
 
 /// What policies say about one recipient, before the sender's wish.
@@ -103,14 +104,15 @@ fn demand_of(policy: &Match, findings: &[Finding]) -> (Demand, Vec<Finding>) {
     let mut raised: Vec<Finding> = Vec::new();
     let protects = asks.protection.is_some_and(|then| then > Protection::Pass);
     for finding in findings.iter().filter(|_| protects) {
-        let before = (demand.protection, demand.subject, demand.file_names);
+        let before = demand;
         match &finding.place {
             Place::Subject => demand.subject = Shown::Replaced,
             Place::FileName(_) => demand.file_names = Shown::Replaced,
-            Place::Body(_) | Place::Header | Place::Message => demand.protection = Protection::SecureMessage,
+            Place::Header => (demand.protection, demand.header) = (Protection::SecureMessage, Shown::Replaced),
+            Place::Body(_) | Place::Message => demand.protection = Protection::SecureMessage,
             Place::Attachment(..) => {}
         }
-        if (demand.protection, demand.subject, demand.file_names) != before {
+        if demand != before {
             raised.push(finding.clone());
         }
     }
@@ -159,8 +161,15 @@ fn found(facts: &Facts<'_>, rule: &str) -> Vec<Finding> {
 }
 
 impl Demand {
-    const NOTHING: Self =
-        Self { protection: Protection::Pass, factor: None, expires: None, downloads: None, subject: Shown::Kept, file_names: Shown::Kept };
+    const NOTHING: Self = Self {
+        protection: Protection::Pass,
+        factor: None,
+        expires: None,
+        downloads: None,
+        subject: Shown::Kept,
+        file_names: Shown::Kept,
+        header: Shown::Kept,
+    };
 
     fn stricter(self, other: Self) -> Self {
         let replaced = |a: Shown, b: Shown| if a == Shown::Replaced || b == Shown::Replaced { Shown::Replaced } else { Shown::Kept };
@@ -171,6 +180,7 @@ impl Demand {
             downloads: least(self.downloads, other.downloads),
             subject: replaced(self.subject, other.subject),
             file_names: replaced(self.file_names, other.file_names),
+            header: replaced(self.header, other.header),
         }
     }
 }
@@ -225,6 +235,7 @@ fn finish(recipient: &Recipient, weighed: Weighed, options: &Options, facts: &Fa
         go,
         subject: chosen.subject,
         file_names: chosen.file_names,
+        header: chosen.header,
         form: if facts.inspection.count(AMBIGUOUS) > 0 && chosen.protection == Protection::SecureMessage { Form::Raw } else { Form::Parts },
     };
     Decision { recipient: recipient.clone(), verdict: settled(verdict, options), because }

@@ -44,9 +44,6 @@ pub fn explain(rules: &[Rule], policies: &[Match], options: &Options, facts: &Fa
         ReversePath::Mailbox(mailbox) => mailbox.to_string(),
     };
     report.line(0, &format!("from {sender}"));
-    if let Some(advice) = &facts.wish.malformed {
-        report.line(0, &format!("refused: {advice}"));
-    }
     report.findings(rules, facts);
     for decision in decide::decide(&all, options, facts) {
         report.decision(&decision, policies, facts.inspection);
@@ -160,6 +157,7 @@ fn spell_verdict(decision: &Decision) -> String {
     for (said, what) in [
         (verdict.subject == Shown::Replaced, ", subject replaced"),
         (verdict.file_names == Shown::Replaced, ", file names numbered"),
+        (verdict.header == Shown::Replaced, ", display names left out"),
         (verdict.form == Form::Raw, ", as one message.eml"),
     ] {
         if said {

@@ -9,11 +9,13 @@ use std::io::Read;
 
 use bytes::Bytes;
 
+use crate::extract::data::Data;
+use crate::extract::hidden::{Hidden, hidden};
 use crate::extract::{Extracted, Unread, Why, html};
 use crate::mail::nature::{Nature, Natures};
-use crate::mail::{Message, Part, decode, header, sealed};
+use crate::mail::sealed::{self, Secrecy};
+use crate::mail::{HeaderField, Message, Part, decode, header};
 
-use super::hidden::{Hidden, hidden};
 use super::recogniser::Recogniser;
 use super::rule::Per;
 use super::{AMBIGUOUS, Attachment, END_TO_END, Encrypted, Finding, Inspection, OPAQUE, Place, UNINSPECTABLE};
@@ -35,7 +37,8 @@ pub enum Seen {
 
 /// Looks into every part with all rules.
 pub fn inspect(recogniser: &Recogniser, message: &Message, read: ReadFile<'_>) -> Inspection {
-    let mut tally = Tally { recogniser, hits: Vec::new(), known: BTreeMap::new(), inspection: Inspection::default() };
+    let mut tally =
+        Tally { recogniser, hits: Vec::new(), known: BTreeMap::new(), built_in: BTreeSet::new(), inspection: Inspection::default() };
     walk(message, read, &mut |seen| tally.take(seen));
     tally.finish()
 }
@@ -45,29 +48,9 @@ pub fn walk(message: &Message, read: ReadFile<'_>, tell: &mut dyn FnMut(Seen)) {
     for ambiguity in message.ambiguities().iter().take(AMBIGUITIES_MAX) {
         tell(Seen::BuiltIn(AMBIGUOUS, Place::Message, ambiguity.reason.to_owned()));
     }
-    walk_header(message, tell);
-    Walk { message, natures: Natures::of(message), read, tell }.part(message.root(), None);
-}
-
-fn walk_header(message: &Message, tell: &mut dyn FnMut(Seen)) {
-    for field in message.header().fields() {
-        if field.is("Subject") {
-            tell(Seen::Text(Place::Subject, decode::unstructured(&field.value())));
-        } else if NAMING.iter().any(|name| field.is(name)) {
-            let names: Vec<String> = decode::addresses(&field.value()).mailboxes.into_iter().filter_map(|(name, _)| name).collect();
-            // Comments and names of groups as well, and all of what is no address.
-            let rest = header::outside_angles(&decode::unstructured(&field.value()));
-            let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
-            let rest = rest.join(" ");
-            let told = names.contains(&rest) || rest.is_empty();
-            names.into_iter().chain((!told).then_some(rest)).for_each(|text| tell(Seen::Field(field.name().to_owned(), text)));
-        } else if !field.name().to_ascii_lowercase().starts_with("content-") {
-            let text = field.words();
-            if !text.trim().is_empty() {
-                tell(Seen::Field(field.name().to_owned(), text));
-            }
-        }
-    }
+    let mut walk = Walk { message, natures: Natures::of(message), read, tell };
+    walk.header();
+    walk.part(message.root(), None);
 }
 
 struct Walk<'w> {
@@ -78,16 +61,41 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
+    fn header(&mut self) {
+        for field in self.message.header().fields() {
+            if field.is("Subject") {
+                let subject = decode::unstructured(&field.value());
+                self.unhide(&subject, &Place::Subject, NESTED_MAX);
+                self.say(Place::Subject, subject);
+            } else if NAMING.iter().any(|name| field.is(name)) {
+                names_of(field).into_iter().for_each(|text| self.field(field, text));
+            } else if !field.name().to_ascii_lowercase().starts_with("content-") {
+                self.field(field, field.words());
+            }
+        }
+    }
+
+    fn field(&mut self, field: &HeaderField, text: String) {
+        self.unhide(&text, &Place::Header, NESTED_MAX);
+        if !text.trim().is_empty() {
+            (self.tell)(Seen::Field(field.name().to_owned(), text));
+        }
+    }
+
     fn part(&mut self, part: &Part, parent: Option<&Part>) {
         let nature = self.natures.get(part);
         self.names(part, nature);
         self.fields(part, nature, parent);
-        if sealed::is_encrypted(self.message, part) {
-            (self.tell)(Seen::BuiltIn(END_TO_END, Place::Body(part.id), "encrypted by its sender".to_owned()));
-            // Nothing in it is for us to read, but its frame can carry words.
-            part.children.iter().for_each(|child| self.fields(child, nature, Some(part)));
-            self.say(Place::Body(part.id), decode::unlabelled(&self.message.body(part)));
-            return;
+        match sealed::secrecy(self.message, part) {
+            Secrecy::Open => {}
+            Secrecy::Pretended => (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place_of(part, nature), PRETENDED.to_owned())),
+            Secrecy::Sealed => {
+                (self.tell)(Seen::BuiltIn(END_TO_END, Place::Body(part.id), "encrypted by its sender".to_owned()));
+                // Nothing in it is for us to read, but its frame can carry words.
+                part.children.iter().for_each(|child| self.fields(child, nature, Some(part)));
+                self.say(Place::Body(part.id), decode::unlabelled(&self.message.body(part)));
+                return;
+            }
         }
         match nature {
             Nature::Frame => part.children.iter().for_each(|child| self.part(child, Some(part))),
@@ -107,25 +115,25 @@ impl Walk<'_> {
         let inner = part.children.first().filter(|_| part.is_message() && part.file_name.is_none());
         let inner = inner.and_then(|message| message.header.first("Subject")).map(|field| decode::unstructured(&field.value()));
         for name in part.file_name.clone().into_iter().chain(inner) {
+            self.unhide(&name, &Place::FileName(part.id), NESTED_MAX);
             self.say(Place::FileName(part.id), name.replace('_', " "));
         }
     }
 
     /// What stands in the header of a part, or before and behind its parts, beside structure and names.
     fn fields(&mut self, part: &Part, nature: Nature, parent: Option<&Part>) {
-        let place = if nature == Nature::File { Place::Attachment(part.id, Vec::new()) } else { Place::Body(part.id) };
+        let place = place_of(part, nature);
         let of_part = |name: &str| parent.is_some() || name.to_ascii_lowercase().starts_with("content-");
         for field in part.header.fields().iter().filter(|field| of_part(field.name())) {
-            self.say(place.clone(), field.words());
-        }
-        for (name, value) in &part.media_type.parameters {
-            if !STRUCTURE.contains(&name.as_str()) {
-                self.say(place.clone(), value.clone());
-            }
+            let words = field.words();
+            self.unhide(&words, &place, NESTED_MAX);
+            self.say(place.clone(), words);
         }
         if part.is_multipart() {
             for octets in self.message.outside(part) {
-                self.say(place.clone(), decode::unlabelled(&octets));
+                let text = decode::unlabelled(&octets);
+                self.unhide(&text, &place, NESTED_MAX);
+                self.say(place.clone(), text);
             }
         }
     }
@@ -140,16 +148,19 @@ impl Walk<'_> {
         let place = Place::Body(part.id);
         let source = self.message.text(part);
         let mut readings = Vec::new();
-        if part.media_type.is("text", "html") {
-            readings.push(html::text(&source));
-        } else if has_tags(&source, part) {
-            readings.push(html::text(&source));
-            readings.push(source.clone());
-        } else {
+        let is_page = part.media_type.is("text", "html");
+        if is_page || has_tags(&source, part) {
+            let html::Page { text, files } = html::read(&source);
+            readings.push(text);
+            for Data { declared, content } in files {
+                self.within(Within { declared: &declared, content, doubt: Doubt::Named }, &place, NESTED_MAX);
+            }
+        }
+        if !is_page {
             readings.push(source.clone());
         }
         self.other_readings(part, &source, &mut readings);
-        self.unhide(&source, &place);
+        self.unhide(&source, &place, NESTED_MAX);
         readings.into_iter().for_each(|text| self.say(place.clone(), text));
     }
 
@@ -181,22 +192,42 @@ impl Walk<'_> {
         }
     }
 
-    /// Files that were written into a text.
-    fn unhide(&mut self, text: &str, place: &Place) {
+    /// Files that were written into a text, and into those: `depth` says how often they may be.
+    fn unhide(&mut self, text: &str, place: &Place, depth: usize) {
         for found in hidden(text) {
+            let Some(depth) = depth.checked_sub(1) else {
+                return (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place.clone(), "written in too deeply".to_owned()));
+            };
             match found {
-                Hidden::Words(words) => self.say(place.clone(), words),
+                Hidden::Words(words) => {
+                    self.unhide(&words, place, depth);
+                    self.say(place.clone(), words);
+                }
                 Hidden::Octets(octets) => {
-                    // That such a run is no file at all says nothing.
-                    let extracted = (self.read)("", "application/octet-stream", &Bytes::from(octets));
-                    extracted.passages.into_iter().for_each(|passage| self.say(place.clone(), passage.text));
-                    let locked = extracted.unread.iter().find(|unread| matches!(unread.why, Why::Encrypted | Why::OverBudget));
-                    if let Some((finding, why)) = locked.map(name_unread) {
-                        (self.tell)(Seen::BuiltIn(finding, place.clone(), why.to_owned()));
-                    }
+                    self.within(Within { declared: UNKNOWN, content: octets.into(), doubt: Doubt::Guessed }, place, depth);
                 }
                 Hidden::Sealed => (self.tell)(Seen::BuiltIn(END_TO_END, place.clone(), "encrypted by its sender".to_owned())),
                 Hidden::Unreadable(why) => (self.tell)(Seen::BuiltIn(UNINSPECTABLE, place.clone(), why.to_owned())),
+            }
+        }
+    }
+
+    /// A file that stands in a text.
+    fn within(&mut self, file: Within<'_>, place: &Place, depth: usize) {
+        let extracted = (self.read)("", file.declared, &file.content);
+        for name in extracted.names.iter().filter_map(|names| names.last()) {
+            self.say(place.clone(), name.replace('_', " "));
+        }
+        for passage in extracted.passages {
+            self.unhide(&passage.text, place, depth);
+            self.say(place.clone(), passage.text);
+        }
+        // That letters which look like a file are none says nothing.
+        let none = extracted.types.iter().all(|media| media == UNKNOWN);
+        for unread in &extracted.unread {
+            if file.doubt == Doubt::Named || !(none && unread.why == Why::Unknown || unread.why == Why::Opaque) {
+                let (finding, why) = name_unread(unread);
+                (self.tell)(Seen::BuiltIn(finding, place.clone(), why.to_owned()));
             }
         }
     }
@@ -216,7 +247,7 @@ impl Walk<'_> {
         }
         for passage in extracted.passages {
             let place = place(&passage.place);
-            self.unhide(&passage.text, &place);
+            self.unhide(&passage.text, &place, NESTED_MAX);
             self.say(place, passage.text);
         }
         for unread in &extracted.unread {
@@ -239,6 +270,41 @@ impl Walk<'_> {
     }
 }
 
+fn place_of(part: &Part, nature: Nature) -> Place {
+    if nature == Nature::File { Place::Attachment(part.id, Vec::new()) } else { Place::Body(part.id) }
+}
+
+/// Display names, comments, names of groups, and all of what is no address, or only in quotes.
+fn names_of(field: &HeaderField) -> Vec<String> {
+    let mailboxes = decode::addresses(&field.value()).mailboxes;
+    let quoted = mailboxes.iter().filter(|(_, mailbox)| mailbox.is_quoted()).map(|(_, mailbox)| mailbox.local_part().to_owned());
+    let mut names: Vec<String> = quoted.collect();
+    names.extend(mailboxes.into_iter().filter_map(|(name, _)| name));
+    let rest = header::outside_angles(&decode::unstructured(&field.value()));
+    let rest: Vec<&str> = rest.split_whitespace().filter(|word| !word.contains('@')).collect();
+    let rest = rest.join(" ");
+    if !names.contains(&rest) {
+        names.push(rest);
+    }
+    names
+}
+
+/// A file that stands in a text.
+struct Within<'w> {
+    declared: &'w str,
+    content: Bytes,
+    doubt: Doubt,
+}
+
+/// How sure it is that something is a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// The text says so.
+    Named,
+    /// It may be letters.
+    Guessed,
+}
+
 /// Whether some reader takes a text for HTML: any subtype that may have tags, and plain text that
 /// begins like a page.
 fn has_tags(text: &str, part: &Part) -> bool {
@@ -258,6 +324,8 @@ struct Tally<'t> {
     hits: Vec<(usize, String, Finding)>,
     /// How many findings there are of a rule in a part.
     known: BTreeMap<(usize, String), BTreeSet<String>>,
+    /// Where there are built-in findings, and which.
+    built_in: BTreeSet<(&'static str, String)>,
     inspection: Inspection,
 }
 
@@ -267,7 +335,9 @@ impl Tally<'_> {
             Seen::File(file) => self.inspection.attachments.push(file),
             Seen::BuiltIn(rule, place, why) => {
                 *self.inspection.counts.entry(rule.to_owned()).or_default() += 1;
-                if self.inspection.findings.len() < BUILT_IN_MAX {
+                // Beyond the limit one for each place is kept all the same: a verdict covers places.
+                let first = self.built_in.insert((rule, part_of(&place)));
+                if first || self.inspection.findings.len() < BUILT_IN_MAX {
                     self.inspection.findings.push(Finding { rule: rule.to_owned(), place, masked: why });
                 }
             }
@@ -381,11 +451,14 @@ const NAMING: &[&str] = &[
     "Errors-To",
     "Mail-Followup-To",
 ];
-/// Parameters that say how a part is to be read, and the name, which is looked at by itself.
-const STRUCTURE: &[&str] =
-    &["boundary", "charset", "name", "format", "delsp", "type", "start", "protocol", "micalg", "report-type", "method"];
+/// Of what calls itself encrypted and is not: never clean, whatever is found in it.
+const PRETENDED: &str = "says that it is encrypted, and is not";
 /// Documents that are written in ASCII.
 const DOCUMENTS: &[&[u8]] = &[b"{\\rtf", b"%PDF", b"%!PS"];
+/// What is declared of something of which nobody says what it is; found, it is nothing known.
+const UNKNOWN: &str = "application/octet-stream";
+/// How often a file may be written into a text that was written into a text.
+const NESTED_MAX: usize = 4;
 /// `<!doctype` and a little more.
 const PAGE_START: usize = 16;
 /// A shorter hit shows its beginning only.
@@ -394,12 +467,32 @@ const MASK_BOTH_ENDS: usize = 9;
 const AMBIGUITIES_MAX: usize = 20;
 /// Different hits of one rule in one part; more are more of the same.
 const HITS_MAX: usize = 200;
-/// Built-in findings that are listed; all of them are counted.
+/// Built-in findings that are listed, beside the first of each place; all of them are counted.
 const BUILT_IN_MAX: usize = 500;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::PartId;
+
+    #[test]
+    fn a_crowd_of_findings_in_one_place_hides_none_in_another() {
+        let recogniser = Recogniser::new(Vec::new()).unwrap();
+        let inspection = Inspection::default();
+        let mut tally = Tally { recogniser: &recogniser, hits: Vec::new(), known: BTreeMap::new(), built_in: BTreeSet::new(), inspection };
+        let file = Place::Attachment(PartId(1), Vec::new());
+        for _ in 0..2 * BUILT_IN_MAX {
+            tally.take(Seen::BuiltIn(OPAQUE, file.clone(), String::new()));
+        }
+        for place in [Place::Body(PartId(2)), Place::Attachment(PartId(3), vec!["a".into()]), file] {
+            tally.take(Seen::BuiltIn(UNINSPECTABLE, place, String::new()));
+        }
+        let found = tally.finish();
+        let places: Vec<&Place> =
+            found.findings.iter().filter(|finding| finding.rule == UNINSPECTABLE).map(|finding| &finding.place).collect();
+        assert_eq!(places.len(), 3, "{places:?}");
+        assert_eq!((found.count(OPAQUE), found.count(UNINSPECTABLE)), (2 * BUILT_IN_MAX, 3));
+    }
 
     #[test]
     fn a_mask_shows_enough_to_recognise_and_too_little_to_use() {

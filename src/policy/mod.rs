@@ -23,7 +23,6 @@ mod condition;
 mod confusable;
 mod decide;
 mod explain;
-mod hidden;
 mod inspect;
 mod lexicon;
 mod load;
@@ -178,6 +177,9 @@ pub struct Verdict {
     pub subject: Shown,
     /// Whether file names may be seen outside.
     pub file_names: Shown,
+    /// Whether what people write into the header beside the subject may be seen outside: display names
+    /// and comments.
+    pub header: Shown,
     /// Sealed as one raw `message.eml` because readers could disagree about its parts.
     pub form: Form,
 }
@@ -222,6 +224,7 @@ impl Decision {
             go: Go::Now,
             subject: Shown::Kept,
             file_names: Shown::Kept,
+            header: Shown::Kept,
             form: Form::Parts,
         };
         Self { recipient, verdict, because: Vec::new() }

@@ -176,7 +176,18 @@ pub fn rejoined(text: &str) -> String {
         joined.push('\n');
     }
     spelled_out(text, &mut joined);
+    turned_round(text, &mut joined);
     joined
+}
+
+/// What a reader is shown from right to left: `\u{202e}5089-907058` is read as `850709-9805`. UAX #9 §2.2.
+fn turned_round(text: &str, joined: &mut String) {
+    for (at, mark) in text.match_indices(OVERRIDE) {
+        let rest = text.get(at + mark.len()..).unwrap_or_default();
+        let shown: Vec<char> = rest.chars().take(TURNED_MAX).take_while(|c| !matches!(*c, OVERRIDE | '\u{202c}' | '\n')).collect();
+        joined.extend(shown.into_iter().rev());
+        joined.push('\n');
+    }
 }
 
 /// Characters that stand one by one, as in the boxes of a form: `8 5 0 7 0 9 - 9 8 0 5`; and groups of
@@ -267,6 +278,10 @@ enum Spaced {
     No,
 }
 
+/// Right-to-left override.
+const OVERRIDE: char = '\u{202e}';
+/// Nobody turns round more than a line of it.
+const TURNED_MAX: usize = 1_000;
 /// Octets that are looked at together.
 const BLOCK: usize = 64;
 /// Room for the few characters that grow when they are unfolded.
@@ -316,6 +331,7 @@ mod tests {
             ("850709 - 9805", "850709-9805\n"),
             ("850709- 9805", "850709-9805\n"),
             ("850709 -9805", "850709-9805\n"),
+            ("see \u{202e}5089-907058\u{202c} there", "850709-9805\n"),
         ] {
             assert!(rejoined(text).contains(expect), "{text}: {:?}", rejoined(text));
         }

@@ -1,13 +1,12 @@
 //! An entry as it is stored, and the way from there back to values that cannot be wrong.
 //!
-//! The record opens with a [`Head`] that can be read alone, so that a start with many entries need
-//! not parse their addresses.
+//! The record opens with a [`Head`] that tells its version, so that another one is never misread.
 
 use serde::{Deserialize, Serialize};
 
 use super::index::{Millis, Place, Turn};
 use super::spool::Spooled;
-use super::{Carries, Diagnostic, Options, QueueId};
+use super::{Carries, Diagnostic, Lane, Options, QueueId};
 use crate::mail::{
     BodyType, EnhancedStatus, Envelope, EnvelopeId, Mailbox, Notify, OriginalRecipient, Recipient, Return, ReversePath, Utf8,
 };
@@ -47,8 +46,8 @@ impl Head {
     }
 
     /// Its place in the index while it waits.
-    pub fn place(&self, options: &Options) -> Place {
-        Place { arrived: self.arrived, deadline: self.deadline(options), turn: Turn::Due(self.next) }
+    pub fn place(&self, lane: Lane, options: &Options) -> Place {
+        Place { lane, arrived: self.arrived, deadline: self.deadline(options), turn: Turn::Due(self.next) }
     }
 
     /// When the lifetime of the entry is over.
@@ -304,7 +303,7 @@ pub(super) mod tests {
         ] {
             let options = Options { delay_notice_hours: delay, lifetime_hours: lifetime, ..Options::default() };
             let head = Head { told, ..Head::new(0) };
-            assert_eq!(head.place(&options).deadline, expect, "{delay} {lifetime} {told:?}");
+            assert_eq!(head.place(Lane::default(), &options).deadline, expect, "{delay} {lifetime} {told:?}");
         }
     }
 }

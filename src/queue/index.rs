@@ -1,31 +1,58 @@
 //! Which entries there are and when each one's turn is: in memory, rebuilt from the records at open.
 //!
-//! About 80 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
+//! About 110 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
-use super::QueueId;
+use super::{Lane, QueueId};
 
 /// Milliseconds since 1970.
 pub(super) type Millis = i64;
 
-/// Every entry in order of its turn.
+/// Every entry in order of its turn, lane by lane.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     places: HashMap<QueueId, Place>,
-    due: BTreeSet<(Millis, QueueId)>,
+    arrivals: BTreeSet<(Millis, QueueId)>,
+    due: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
     leased: BTreeSet<(Millis, QueueId)>,
 }
 
 /// What the index knows of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
+    /// What it waits for.
+    pub lane: Lane,
     /// When it was taken on.
     pub arrived: Millis,
     /// When its sender must hear something, whatever the next hop does: late, or given up.
     pub deadline: Millis,
     /// Whose turn it is.
     pub turn: Turn,
+}
+
+/// What an attempt asks for.
+pub(super) struct Taking {
+    /// Of this lane,
+    pub lane: Lane,
+    /// leased until then,
+    pub until: Millis,
+    /// at most so many.
+    pub limit: usize,
+}
+
+/// What waits on one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which.
+    pub lane: Lane,
+    /// Entries that wait for their turn.
+    pub due: usize,
+    /// Entries in the hands of attempts.
+    pub leased: usize,
+    /// When the oldest of them was taken on.
+    pub oldest: jiff::Timestamp,
 }
 
 /// Whether an entry waits or is in somebody's hands.
@@ -37,42 +64,66 @@ pub(super) enum Turn {
     Leased(Millis),
 }
 
+/// Entries by whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Census {
+    /// Their time has come.
+    pub due: usize,
+    /// They wait for their next attempt.
+    pub later: usize,
+    /// An attempt has them.
+    pub leased: usize,
+    /// They wait for the operator.
+    pub held: usize,
+    /// When the oldest arrived, in milliseconds since 1970.
+    pub oldest: Option<Millis>,
+    /// Since when the first whose time has come waits, in milliseconds since 1970.
+    pub overdue: Option<Millis>,
+}
+
 impl Index {
     /// Puts an entry in, or in its new place.
     pub fn put(&mut self, id: QueueId, place: Place) {
         self.remove(id);
         match place.turn {
-            Turn::Due(at) => self.due.insert((at, id)),
+            Turn::Due(at) => self.due.entry(place.lane).or_default().insert((at, id)),
             Turn::Leased(until) => self.leased.insert((until, id)),
         };
+        self.arrivals.insert((place.arrived, id));
         self.places.insert(id, place);
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, id: QueueId) -> Option<Place> {
         let place = self.places.remove(&id)?;
+        self.arrivals.remove(&(place.arrived, id));
         match place.turn {
-            Turn::Due(at) => self.due.remove(&(at, id)),
+            Turn::Due(at) => self.due.get_mut(&place.lane).is_some_and(|due| due.remove(&(at, id))),
             Turn::Leased(until) => self.leased.remove(&(until, id)),
         };
         Some(place)
     }
 
-    /// Up to `limit` entries whose time has come, longest waiting first; they are leased until `until`.
-    pub fn lease(&mut self, now: Millis, until: Millis, limit: usize) -> Vec<QueueId> {
+    /// Entries whose time has come, longest waiting first.
+    pub fn lease(&mut self, now: Millis, taking: &Taking) -> Vec<QueueId> {
         self.expire_leases(now);
-        let ids: Vec<QueueId> = self.due.range(..=(now, LAST)).take(limit).map(|(_, id)| *id).collect();
-        self.hand_out(&ids, until);
+        let ids: Vec<QueueId> = self.come(taking.lane, now).take(taking.limit).collect();
+        self.hand_out(&ids, taking.until);
         ids
     }
 
     /// As [`lease`](Self::lease), but only those whose deadline has come too.
-    pub fn lease_overdue(&mut self, now: Millis, until: Millis, limit: usize) -> Vec<QueueId> {
+    pub fn lease_overdue(&mut self, now: Millis, taking: &Taking) -> Vec<QueueId> {
         self.expire_leases(now);
         let is_overdue = |id: &QueueId| self.places.get(id).is_some_and(|place| place.deadline <= now);
-        let ids: Vec<QueueId> = self.due.range(..=(now, LAST)).map(|(_, id)| *id).filter(is_overdue).take(limit).collect();
-        self.hand_out(&ids, until);
+        let ids: Vec<QueueId> = self.come(taking.lane, now).filter(is_overdue).take(taking.limit).collect();
+        self.hand_out(&ids, taking.until);
         ids
+    }
+
+    /// Those of a lane whose time has come.
+    fn come(&self, lane: Lane, now: Millis) -> impl Iterator<Item = QueueId> {
+        self.due.get(&lane).into_iter().flat_map(move |due| due.range(..=(now, LAST))).map(|(_, id)| *id)
     }
 
     /// Gives an entry its next time, leased or not; `false` when there is none.
@@ -90,10 +141,25 @@ impl Index {
         }
     }
 
-    /// When the next turn is; a lease that runs out is one.
-    pub fn next(&self) -> Option<Millis> {
+    /// When the next turn of a lane is; a lease that runs out may be one.
+    pub fn next(&self, lane: Lane) -> Option<Millis> {
         let first = |set: &BTreeSet<(Millis, QueueId)>| set.first().map(|(at, _)| *at);
-        first(&self.due).into_iter().chain(first(&self.leased)).min()
+        self.due.get(&lane).and_then(first).into_iter().chain(first(&self.leased)).min()
+    }
+
+    /// What waits, lane by lane. It looks at every entry, so it is for people.
+    pub fn stats(&self) -> Vec<Waiting> {
+        let mut lanes: BTreeMap<Lane, (usize, usize, Millis)> = BTreeMap::new();
+        for place in self.places.values() {
+            let (due, leased, oldest) = lanes.entry(place.lane).or_insert((0, 0, Millis::MAX));
+            match place.turn {
+                Turn::Due(_) => *due += 1,
+                Turn::Leased(_) => *leased += 1,
+            }
+            *oldest = place.arrived.min(*oldest);
+        }
+        let waiting = |(lane, (due, leased, oldest))| Waiting { lane, due, leased, oldest: super::timestamp(oldest) };
+        lanes.into_iter().map(waiting).collect()
     }
 
     /// One entry's place.
@@ -101,21 +167,26 @@ impl Index {
         self.places.get(&id).copied()
     }
 
-    /// Up to `limit` entries in order of arrival, after `from`. Holds no more than `limit` while it looks.
+    /// Up to `limit` entries in order of arrival, after `from`.
     pub fn after(&self, from: Option<QueueId>, limit: usize) -> Vec<QueueId> {
         let start = from.map(|id| (self.places.get(&id).map_or(Millis::MIN, |place| place.arrived), id));
-        let mut earliest = BTreeSet::new();
-        for (id, place) in &self.places {
-            let key = (place.arrived, *id);
-            if start.is_some_and(|start| key <= start) {
-                continue;
-            }
-            earliest.insert(key);
-            if earliest.len() > limit {
-                earliest.pop_last();
-            }
+        let after = start.map_or(Bound::Unbounded, Bound::Excluded);
+        self.arrivals.range((after, Bound::Unbounded)).take(limit).map(|(_, id)| *id).collect()
+    }
+
+    /// How many there are by whose turn it is, and since when the first of them.
+    pub fn census(&self, now: Millis) -> Census {
+        let due: usize = self.due.values().map(|due| due.range(..=(now, LAST)).count()).sum();
+        let held: usize = self.due.values().map(|due| due.range((HELD, QueueId(0))..).count()).sum();
+        let first = self.due.values().filter_map(|due| due.first()).map(|(at, _)| *at).min();
+        Census {
+            due,
+            later: self.due.values().map(BTreeSet::len).sum::<usize>() - due - held,
+            leased: self.leased.len(),
+            held,
+            oldest: self.arrivals.first().map(|(arrived, _)| *arrived),
+            overdue: first.filter(|at| *at <= now),
         }
-        earliest.into_iter().map(|(_, id)| id).collect()
     }
 
     /// How many there are.
@@ -138,6 +209,8 @@ impl Index {
     }
 }
 
+/// The turn of an entry that waits for the operator: the end of the year 9999.
+pub(super) const HELD: Millis = 253_402_207_200_000;
 /// After every id at the same time.
 const LAST: QueueId = QueueId(u64::MAX);
 
@@ -146,7 +219,11 @@ mod tests {
     use super::*;
 
     fn waiting(arrived: Millis, due: Millis) -> Place {
-        Place { arrived, deadline: arrived + 1000, turn: Turn::Due(due) }
+        Place { lane: Lane(1), arrived, deadline: arrived + 1000, turn: Turn::Due(due) }
+    }
+
+    const fn taking(until: Millis, limit: usize) -> Taking {
+        Taking { lane: Lane(1), until, limit }
     }
 
     fn index(entries: &[(u64, Millis, Millis)]) -> Index {
@@ -164,25 +241,37 @@ mod tests {
     #[test]
     fn the_longest_waiting_goes_first_and_the_future_stays() {
         let mut index = index(&[(1, 0, 30), (2, 0, 10), (3, 0, 20), (4, 0, 99)]);
-        assert_eq!(numbers(&index.lease(50, 500, 2)), [2, 3]);
-        assert_eq!(numbers(&index.lease(50, 500, 2)), [1]);
-        assert_eq!(numbers(&index.lease(50, 500, 2)), [] as [u64; 0]);
-        assert_eq!(index.next(), Some(99));
+        assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [2, 3]);
+        assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [1]);
+        assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [] as [u64; 0]);
+        assert_eq!(index.next(Lane(1)), Some(99));
     }
 
     #[test]
     fn a_lease_that_runs_out_is_due_again_before_younger_ones() {
         let mut index = index(&[(1, 0, 10), (2, 0, 600)]);
-        assert_eq!(numbers(&index.lease(10, 500, 9)), [1]);
-        assert_eq!(numbers(&index.lease(499, 900, 9)), [] as [u64; 0]);
-        assert_eq!(numbers(&index.lease(700, 900, 9)), [1, 2]);
+        assert_eq!(numbers(&index.lease(10, &taking(500, 9))), [1]);
+        assert_eq!(numbers(&index.lease(499, &taking(900, 9))), [] as [u64; 0]);
+        assert_eq!(numbers(&index.lease(700, &taking(900, 9))), [1, 2]);
+    }
+
+    #[test]
+    fn lanes_do_not_wait_for_each_other_and_are_counted_apart() {
+        let mut index = index(&[(1, 5, 10), (2, 6, 20)]);
+        index.put(QueueId(3), Place { lane: Lane(2), ..waiting(7, 15) });
+        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane(2), until: 90, limit: 9 })), [3]);
+        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane(3), until: 90, limit: 9 })), [] as [u64; 0]);
+        assert_eq!((index.next(Lane(1)), index.next(Lane(2)), index.next(Lane(3))), (Some(10), Some(90), Some(90)));
+        let told: Vec<_> = index.stats().iter().map(|waiting| (waiting.lane, waiting.due, waiting.leased)).collect();
+        assert_eq!(told, [(Lane(1), 2, 0), (Lane(2), 0, 1)]);
+        assert_eq!(numbers(&index.lease(50, &taking(90, 9))), [1, 2]);
     }
 
     #[test]
     fn only_what_is_overdue_is_taken_when_only_that_is_asked_for() {
         let mut index = index(&[(1, 0, 10), (2, 900, 10)]);
-        assert_eq!(numbers(&index.lease_overdue(1000, 5000, 9)), [1]);
-        assert_eq!(numbers(&index.lease_overdue(1900, 5000, 9)), [2]);
+        assert_eq!(numbers(&index.lease_overdue(1000, &taking(5000, 9))), [1]);
+        assert_eq!(numbers(&index.lease_overdue(1900, &taking(5000, 9))), [2]);
     }
 
     #[test]
@@ -194,10 +283,19 @@ mod tests {
     }
 
     #[test]
+    fn a_census_tells_whose_turn_it_is() {
+        let mut index = index(&[(1, 5, 30), (2, 3, 10), (3, 4, 20), (4, 9, 99), (5, 7, HELD)]);
+        index.lease(10, &taking(500, 1));
+        assert_eq!(index.census(30), Census { due: 2, later: 1, leased: 1, held: 1, oldest: Some(3), overdue: Some(20) });
+        index.remove(QueueId(2));
+        assert_eq!(index.census(10), Census { due: 0, later: 3, leased: 0, held: 1, oldest: Some(4), overdue: None });
+    }
+
+    #[test]
     fn hurrying_does_not_take_an_entry_out_of_an_attempts_hands() {
         let mut index = index(&[(1, 0, 10), (2, 0, 900)]);
-        index.lease(10, 500, 1);
+        index.lease(10, &taking(500, 1));
         assert!(index.hurry(QueueId(1), 20) && index.hurry(QueueId(2), 20) && !index.hurry(QueueId(3), 20));
-        assert_eq!(numbers(&index.lease(20, 500, 9)), [2]);
+        assert_eq!(numbers(&index.lease(20, &taking(500, 9))), [2]);
     }
 }

@@ -22,12 +22,14 @@ mod settlement;
 mod spool;
 mod work;
 
-use entry::{Entry, Head};
-use index::{Index, Millis, Place};
+use entry::Entry;
+pub use index::{Census, Waiting};
+use index::{Index, Millis, Place, Taking};
 pub use revoke::Revoke;
 use spool::{Spool, Spooled, fault, lock, trouble};
+use work::Prepared;
 
-/// Ours: 64 random bits, printed as 13 characters of base32.
+/// Ours: 64 random bits, printed as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct QueueId(pub u64);
 
@@ -36,6 +38,14 @@ impl std::fmt::Display for QueueId {
         write!(f, "{:016x}", self.0)
     }
 }
+
+/// Entries that wait for the same destination: one that is away keeps only its own lane waiting. Whoever opens the
+/// queue says which entry is on which lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane(pub u32);
+
+/// Tells the lane of an envelope.
+pub type Lanes = Arc<dyn Fn(&Envelope) -> Lane + Send + Sync>;
 
 /// A message to be taken on, with the recipients that get these octets.
 #[derive(Debug, Clone)]
@@ -46,6 +56,18 @@ pub struct NewEntry {
     pub body: Vec<Bytes>,
     /// What the octets carry beside themselves.
     pub carries: Carries,
+}
+
+impl NewEntry {
+    /// Octets in all.
+    pub fn size(&self) -> u64 {
+        self.body.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// With nothing in its envelope that the message does not need.
+    pub fn fitted(self) -> Self {
+        Self { envelope: self.envelope.fitted(&self.body), ..self }
+    }
 }
 
 /// Whether a message opens something.
@@ -82,7 +104,7 @@ crate::options! {
     }
 }
 
-/// Where the queue keeps what it holds.
+/// Where the queue keeps what it holds, and how it tells its lanes.
 pub struct Stores {
     /// Entries and small bodies.
     pub records: SealedRecords,
@@ -90,6 +112,8 @@ pub struct Stores {
     pub blobs: Arc<dyn Blobs>,
     /// One slot an entry.
     pub slots: Arc<dyn Slots>,
+    /// Which way an entry goes.
+    pub lanes: Lanes,
 }
 
 /// The queue.
@@ -99,6 +123,7 @@ pub struct Queue {
     index: Mutex<Index>,
     admd: Admd,
     options: Options,
+    lanes: Lanes,
 }
 
 /// One entry in the hands of one attempt, until it is settled or the lease runs out.
@@ -177,13 +202,22 @@ pub struct Listed {
     pub last: Option<Diagnostic>,
 }
 
+impl Listed {
+    /// Whether it waits for the operator.
+    pub fn is_held(&self) -> bool {
+        self.next.as_millisecond() >= index::HELD
+    }
+}
+
 impl Queue {
     /// Over its stores. What was leased when the process ended is due again.
     pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
-        let Stores { records, blobs, slots } = stores;
+        let Stores { records, blobs, slots, lanes } = stores;
         let spool = Arc::new(Spool::open(records.clone(), blobs, slots)?);
-        let index = Mutex::new(read_index(&records, &options, now)?);
-        Ok(Self { records, spool, index, admd, options })
+        let queue = Self { records, spool, index: Mutex::default(), admd, options, lanes };
+        let index = queue.read_index(now)?;
+        *lock(&queue.index) = index;
+        Ok(queue)
     }
 
     /// Takes entries on, with further writes of the same moment (a parcel going live). When this
@@ -191,7 +225,20 @@ impl Queue {
     pub fn commit(&self, entries: Vec<NewEntry>, also: Vec<Write>, now: Timestamp) -> Result<Committed, Fault> {
         // Bodies before entries: after a crash in between, octets without an entry are swept; an
         // entry without its octets is lost mail.
-        let mut batch = self.prepare(entries, now)?;
+        let batch = self.prepare(entries, now)?;
+        self.take_on(batch, also)
+    }
+
+    /// As [`commit`](Self::commit), for an entry that is in the hands of an attempt already: nobody else gets it
+    /// before that has settled it or its lease has run out.
+    pub fn commit_leased(&self, entry: NewEntry, now: Timestamp) -> Result<(Committed, Lease), Fault> {
+        let (envelope, size) = (entry.envelope.clone(), entry.size());
+        let prepared = self.prepare(vec![entry], now)?.pop().ok_or_else(|| Fault("an entry was prepared to nothing".into()))?;
+        let (prepared, lease) = prepared.leased(envelope, size);
+        Ok((self.take_on(vec![prepared], vec![])?, lease))
+    }
+
+    fn take_on(&self, mut batch: Vec<Prepared>, also: Vec<Write>) -> Result<Committed, Fault> {
         match self.write(vec![], &mut batch, also) {
             Ok(()) => Ok(Committed { ids: self.admit(batch) }),
             Err(Conflict::Check) => {
@@ -203,18 +250,18 @@ impl Queue {
         }
     }
 
-    /// Up to `limit` entries whose time has come, oldest first, each leased until `now` + lease time.
-    pub fn lease(&self, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
+    /// Up to `limit` entries of a lane whose time has come, oldest first, each leased until `now` + lease time.
+    pub fn lease(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease(now, now.saturating_add(LEASE), limit);
+        let ids = lock(&self.index).lease(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
     /// As [`lease`](Self::lease), but only entries whose sender must hear something by now (a notice
     /// of delay, the end of the lifetime): while the next hop is away they are settled unattempted.
-    pub fn lease_overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
+    pub fn lease_overdue(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease_overdue(now, now.saturating_add(LEASE), limit);
+        let ids = lock(&self.index).lease_overdue(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
@@ -247,14 +294,24 @@ impl Queue {
         }
     }
 
-    /// When the next entry is due.
-    pub fn next_due(&self) -> Result<Option<Timestamp>, Fault> {
-        Ok(lock(&self.index).next().map(timestamp))
+    /// When the next entry of a lane is due.
+    pub fn next_due(&self, lane: Lane) -> Option<Timestamp> {
+        lock(&self.index).next(lane).map(timestamp)
+    }
+
+    /// What waits on each lane that has anything.
+    pub fn stats(&self) -> Vec<Waiting> {
+        lock(&self.index).stats()
     }
 
     /// How many entries there are.
     pub fn waiting(&self) -> usize {
         lock(&self.index).len()
+    }
+
+    /// How many there are by whose turn it is.
+    pub fn census(&self, now: Timestamp) -> Census {
+        lock(&self.index).census(now.as_millisecond())
     }
 
     /// Entries in order of arrival, after `from`. One whose record is damaged is left out; the log
@@ -295,27 +352,29 @@ impl Queue {
         Ok(lock(&self.index).hurry(id, now.as_millisecond()))
     }
 
-    /// Removes an entry without any report; `false` when there is none. One that is damaged can be
-    /// removed too; its slot stays as it is.
-    pub fn drop_entry(&self, id: QueueId) -> Result<bool, Fault> {
+    /// Removes an entry without any report: the links that die with it, as [`settle`](Self::settle) gives them, or
+    /// none where there is no such entry. One that is damaged can be removed too; its slot and its link stay as they are.
+    pub fn drop_entry(&self, id: QueueId) -> Result<Option<Vec<Revoke>>, Fault> {
         if lock(&self.index).get(id).is_none() {
-            return Ok(false);
+            return Ok(None);
         }
-        let spooled = match self.read(id) {
-            Ok(stored) => stored.map(|stored| stored.entry.spooled),
-            Err(fault) => {
-                damaged(id, &fault);
-                None
-            }
-        };
+        let entry = self.read(id).map(|stored| stored.map(|stored| stored.entry)).unwrap_or_else(|fault| {
+            damaged(id, &fault);
+            None
+        });
         let mut writes = vec![Write::Delete(Entry::key(id))];
-        if let Some(spooled) = &spooled {
-            writes.extend(self.spool.bury(id, spooled)?);
+        let mut died = vec![];
+        if let Some(entry) = &entry {
+            writes.extend(self.spool.bury(id, &entry.spooled)?);
+            died = revoke::of((id, entry), entry.envelope.recipients.iter().map(|recipient| &recipient.forward_path));
+            for revoke in &died {
+                writes.push(revoke::note(&self.records, revoke)?);
+            }
         }
         self.records.commit(vec![], writes).map_err(fault)?;
         lock(&self.index).remove(id);
-        spooled.into_iter().for_each(|spooled| self.spool.buried(id, spooled));
-        Ok(true)
+        entry.into_iter().for_each(|entry| self.spool.buried(id, entry.spooled));
+        Ok(Some(died))
     }
 
     /// Every slot that an entry names, for [`FileSlots::retain`](crate::store::slots::FileSlots::retain)
@@ -342,30 +401,73 @@ impl Queue {
         self.spool.tidy()
     }
 
+    /// Lets slots and octets of settled entries be while this is held, so that a copy of all of it can be made.
+    pub fn quiet(&self) -> impl Drop + '_ {
+        self.spool.quiet()
+    }
+
     /// Removes octets that never got an entry; called at the start and every hour or so.
     pub fn sweep(&self, now: Timestamp) -> Result<usize, Fault> {
         self.spool.sweep(timestamp(now.as_millisecond().saturating_sub(ORPHAN_AGE)))
     }
+
+    /// Every entry's place. One whose record is damaged gets a place an hour from now: it is neither
+    /// forgotten nor in the way.
+    fn read_index(&self, now: Timestamp) -> Result<Index, Fault> {
+        let mut index = Index::default();
+        let mut from = Vec::new();
+        loop {
+            let page: Page = match self.records.scan(entry::PREFIX, &from, spool::PAGE) {
+                Ok(page) => page.into_iter().map(|record| (record.key, Ok(record.value))).collect(),
+                Err(_) => one_by_one(&self.records, &from)?,
+            };
+            for (key, value) in &page {
+                let Some(id) = Entry::id(key) else { continue };
+                let entry =
+                    value.as_ref().map_err(Fault::clone).and_then(|value| Entry::parse(value).map_err(|damaged| Fault(damaged.0.into())));
+                index.put(id, entry.map_or_else(|fault| aside(id, &fault, now), |entry| self.place(&entry)));
+            }
+            match page.last() {
+                Some((last, _)) if page.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
+                _ => return Ok(index),
+            }
+        }
+    }
+
+    /// Where an entry waits.
+    fn place(&self, entry: &Entry) -> Place {
+        entry.head.place((self.lanes)(&entry.envelope), &self.options)
+    }
 }
 
-/// Every entry's place. One whose record is damaged gets a place an hour from now: it is neither
-/// forgotten nor in the way.
-fn read_index(records: &SealedRecords, options: &Options, now: Timestamp) -> Result<Index, Fault> {
-    let mut index = Index::default();
+/// Makes every entry wait for the operator, whatever its time: after a restore nobody knows which of them
+/// were relayed since. To be called before the queue is opened. Tells how many there are; one that is damaged
+/// is left to be set aside.
+pub fn hold_all(records: &SealedRecords) -> Result<usize, Fault> {
+    let mut held = 0;
     let mut from = Vec::new();
     loop {
-        let page: Page = match records.scan(entry::PREFIX, &from, spool::PAGE) {
-            Ok(page) => page.into_iter().map(|record| (record.key, Ok(record.value))).collect(),
-            Err(_) => one_by_one(records, &from)?,
-        };
-        for (key, value) in &page {
-            let Some(id) = Entry::id(key) else { continue };
-            let head = value.as_ref().map_err(Fault::clone).and_then(|value| Head::parse(value).map_err(|damaged| Fault(damaged.0.into())));
-            index.put(id, head.map_or_else(|fault| aside(id, &fault, now), |head| head.place(options)));
+        let keys = records.keys(entry::PREFIX, &from, spool::PAGE)?;
+        let mut writes = Vec::new();
+        for key in &keys {
+            let read = records.get(key).and_then(|record| {
+                let record = record.ok_or_else(|| Fault("gone".into()))?;
+                Entry::parse(&record.value).map_err(|damaged| Fault(damaged.0.into()))
+            });
+            match (read, Entry::id(key)) {
+                (Ok(mut entry), Some(_)) => {
+                    entry.head.next = index::HELD;
+                    writes.push(records.put(key.clone(), &entry.write()?));
+                }
+                (Err(fault), Some(id)) => damaged(id, &fault),
+                (_, None) => {}
+            }
         }
-        match page.last() {
-            Some((last, _)) if page.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(index),
+        held += writes.len();
+        records.commit(vec![], writes).map_err(fault)?;
+        match keys.last() {
+            Some(last) if keys.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
+            _ => return Ok(held),
         }
     }
 }
@@ -386,7 +488,7 @@ fn one_by_one(records: &SealedRecords, from: &[u8]) -> Result<Page, Fault> {
 fn aside(id: QueueId, fault: &Fault, now: Timestamp) -> Place {
     damaged(id, fault);
     let arrived = now.as_millisecond();
-    Place { arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(LEASE)) }
+    Place { lane: Lane::default(), arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(LEASE)) }
 }
 
 fn damaged(id: QueueId, fault: &Fault) {

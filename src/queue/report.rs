@@ -10,18 +10,16 @@ use jiff::Timestamp;
 use super::entry::Entry;
 use super::{Carries, NewEntry};
 use crate::crypto::random;
-use crate::event::{Event, emit};
 use crate::mail::{Admd, BodyType, Envelope, Mailbox, Notify, Recipient, ReversePath, Utf8, dsn};
 
-/// The sender, if a report may go there: a bounce is never bounced, and a stranger's address may be
+/// The sender, if a report may go there, or why not: a bounce is never bounced, and a stranger's address may be
 /// forged, so nobody outside the house gets mail that we made up.
-pub(super) fn addressee<'a>(envelope: &'a Envelope, admd: &Admd) -> Option<&'a Mailbox> {
-    let sender = envelope.reverse_path.mailbox()?;
-    if admd.is_internal(sender) {
-        return Some(sender);
+pub(super) fn addressee<'a>(envelope: &'a Envelope, admd: &Admd) -> Result<&'a Mailbox, &'static str> {
+    match envelope.reverse_path.mailbox() {
+        Some(sender) if admd.is_internal(sender) => Ok(sender),
+        Some(_) => Err("the sender is not of the house"),
+        None => Err("it was a report itself"),
     }
-    emit(&Event::Upkeep { what: "report", result: "not made: the sender is not of the house" });
-    None
 }
 
 /// A report as an entry of its own.
@@ -115,10 +113,10 @@ mod tests {
             postmaster: mailbox("postmaster@example.org"),
         };
         for (sender, expect) in [
-            (ReversePath::Null, None),
-            (ReversePath::Mailbox(mailbox("ann@example.org")), Some(mailbox("ann@example.org"))),
-            (ReversePath::Mailbox(mailbox("ann@sub.example.org")), None),
-            (ReversePath::Mailbox(mailbox("forged@example.com")), None),
+            (ReversePath::Null, Err("it was a report itself")),
+            (ReversePath::Mailbox(mailbox("ann@example.org")), Ok(mailbox("ann@example.org"))),
+            (ReversePath::Mailbox(mailbox("ann@sub.example.org")), Err("the sender is not of the house")),
+            (ReversePath::Mailbox(mailbox("forged@example.com")), Err("the sender is not of the house")),
         ] {
             let envelope = Envelope {
                 reverse_path: sender.clone(),

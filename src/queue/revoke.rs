@@ -2,14 +2,13 @@
 //!
 //! A stop between that commit and the vault's changes nothing: the note is found again at the next start.
 
-use super::settlement::Settlement;
 use super::spool::{PAGE, fault, trouble};
 use super::{Carries, Entry, Queue, QueueId};
 use crate::crypto::random;
 use crate::mail::Mailbox;
 use crate::store::{Fault, SealedRecords, Write};
 
-/// A link whose mail failed for good: nobody has it, so nobody shall be able to use it.
+/// A link whose mail failed for good or was dropped: nobody has it, so nobody shall be able to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoke {
     /// The parcel.
@@ -39,15 +38,15 @@ impl Queue {
     }
 }
 
-/// What a settlement takes back.
-pub(super) fn of(entry: (QueueId, &Entry), settlement: &Settlement) -> Vec<Revoke> {
+/// What is taken back when these recipients do not get an entry.
+pub(super) fn of<'a>(entry: (QueueId, &Entry), recipients: impl Iterator<Item = &'a Mailbox>) -> Vec<Revoke> {
     let (id, Entry { carries: Carries::Link(parcel), .. }) = entry else { return vec![] };
     let revoke = |recipient: &Mailbox| Revoke {
         parcel: *parcel,
         recipient: recipient.clone(),
         note: [NOTE, &id.0.to_be_bytes(), &random::array::<8>()].concat(),
     };
-    settlement.failed.iter().map(|(recipient, _)| revoke(recipient)).collect()
+    recipients.map(revoke).collect()
 }
 
 /// The write that notes it.

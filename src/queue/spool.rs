@@ -5,7 +5,7 @@
 //! commit that removes it; [`Spool::tidy`] overwrites the slots in batches, off the way of the mail.
 
 use std::io::Read;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -55,13 +55,15 @@ pub(super) struct Spool {
     blobs: Arc<dyn Blobs>,
     slots: Arc<dyn Slots>,
     graves: Mutex<Vec<(QueueId, Spooled)>>,
+    /// Held for reading while slots are overwritten, for writing while nothing shall be.
+    quiet: RwLock<()>,
 }
 
 impl Spool {
     /// Over its stores; what a crash left buried and not yet overwritten is remembered.
     pub fn open(records: SealedRecords, blobs: Arc<dyn Blobs>, slots: Arc<dyn Slots>) -> Result<Self, Fault> {
         let graves = Mutex::new(read_graves(&records)?);
-        Ok(Self { records, blobs, slots, graves })
+        Ok(Self { records, blobs, slots, graves, quiet: RwLock::default() })
     }
 
     /// Fresh slots, exactly so many.
@@ -130,8 +132,14 @@ impl Spool {
         }
     }
 
+    /// Nothing is overwritten or removed while this is held.
+    pub fn quiet(&self) -> RwLockWriteGuard<'_, ()> {
+        self.quiet.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Overwrites the slots of what was settled and removes its blobs, one batch; tells how many there were.
     pub fn tidy(&self) -> Result<usize, Fault> {
+        let Ok(_tidying) = self.quiet.try_read() else { return Ok(0) };
         let mut graves = lock(&self.graves);
         let rest = graves.len().saturating_sub(TIDY_BATCH);
         let batch = graves.split_off(rest);

@@ -3,14 +3,15 @@
 use jiff::Timestamp;
 
 use super::entry::{Entry, Head};
-use super::index::{Millis, Place};
+use super::index::{Millis, Place, Turn};
 use super::settlement::{self, Settlement};
 use super::spool::{FreshSlot, Spooled, lock};
-use super::{Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
+use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
 use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
-use crate::mail::{Envelope, Utf8};
+use crate::mail::Envelope;
+use crate::mail::dsn::Action;
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
 
 /// A new entry whose octets are sealed: all that is missing is the commit.
@@ -19,6 +20,15 @@ pub(super) struct Prepared {
     spooled: Spooled,
     place: Place,
     writes: Vec<Write>,
+}
+
+impl Prepared {
+    /// The same in the hands of the attempt that it comes from.
+    pub fn leased(self, envelope: Envelope, size: u64) -> (Self, Lease) {
+        let lease = Lease { id: self.id, envelope, size, attempts: 0, spooled: self.spooled.clone() };
+        let turn = Turn::Leased(self.place.arrived.saturating_add(LEASE));
+        (Self { place: Place { turn, ..self.place }, ..self }, lease)
+    }
 }
 
 /// An entry as it was read, and which writing of it that was.
@@ -38,7 +48,7 @@ impl Queue {
                 return Ok(vec![]);
             };
             let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, moment);
-            let revokes = revoke::of((id, &stored.entry), &settlement);
+            let revokes = revoke::of((id, &stored.entry), settlement.failed.iter().map(|(recipient, _)| recipient));
             let mut changes = self.changes(&stored, &settlement)?;
             for revoke in &revokes {
                 changes.push(revoke::note(&self.records, revoke)?);
@@ -73,8 +83,15 @@ impl Queue {
         for (_, status) in &settlement.failed {
             emit(&Event::Failed { id: &id.to_string(), status: &status.to_string() });
         }
+        let recipients = settlement.reports.iter().flatten().filter(|fate| fate.action == Action::Failed).count();
+        if let (1.., Err(because)) = (recipients, report::addressee(&entry.envelope, &self.admd)) {
+            emit(&Event::Unreported { id: &id.to_string(), recipients, because });
+        }
         match settlement.remains {
-            Some(remains) => lock(&self.index).put(id, remains.head.place(&self.options)),
+            Some(remains) => {
+                let place = self.place(&remains);
+                lock(&self.index).put(id, place);
+            }
             None => {
                 lock(&self.index).remove(id);
                 self.spool.buried(id, entry.spooled);
@@ -87,7 +104,7 @@ impl Queue {
         if settlement.reports.is_empty() {
             return Ok(vec![]);
         }
-        let Some(to) = report::addressee(&entry.envelope, &self.admd) else { return Ok(vec![]) };
+        let Ok(to) = report::addressee(&entry.envelope, &self.admd) else { return Ok(vec![]) };
         // A report without the header is better than none: octets that do not open any more must
         // not keep the sender from hearing of it.
         let body = self.spool.read(*id, &entry.spooled, entry.size);
@@ -118,18 +135,15 @@ impl Queue {
     }
 
     fn seal(&self, new: NewEntry, slot: &FreshSlot, now: Timestamp) -> Result<Prepared, Fault> {
-        let NewEntry { envelope, body, carries } = new;
-        // A next hop without SMTPUTF8 must not refuse what does not need it.
-        let utf8 = if envelope.needs_utf8(&body) { Utf8::Yes } else { Utf8::No };
-        let envelope = Envelope { utf8, ..envelope };
+        let size = new.size();
+        let NewEntry { envelope, body, carries } = new.fitted();
         let id = QueueId(u64::from_be_bytes(random::array()));
-        let size = body.iter().map(|piece| piece.len() as u64).sum();
         let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;
         let head = Head::new(now.as_millisecond());
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
         let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
         writes.extend(with_entry);
-        Ok(Prepared { id, spooled, place: head.place(&self.options), writes })
+        Ok(Prepared { id, spooled, place: self.place(&entry), writes })
     }
 
     /// The one commit of new entries and what goes with them.

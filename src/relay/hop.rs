@@ -1,32 +1,49 @@
-//! The next hop as we know it: where it is, what it demands, whether it is there, and the
+//! One next hop as we know it: where it is, what it demands, whether it is there, and the
 //! connections to it that can be used again.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Options, Tls};
+use super::options::{Options, Share, Tls};
 use crate::clock::Clock;
+use crate::event::{Event, emit};
 use crate::mail::Domain;
 use crate::mistake::Mistake;
 use crate::net::tls;
 use crate::secret::Secret;
-use crate::smtp::client::{Connection, Credentials, Hop, Said, Security, Trouble};
+use crate::smtp::client::{Connection, Credentials, Hop, Said, Security, Stage, Trouble};
 
-/// The one next hop.
+/// One next hop.
 pub(super) struct NextHop {
     /// `host:port`, for the log.
     pub name: String,
-    /// Connections at once.
-    pub connections: usize,
     hop: Hop,
     hello: Domain,
-    security: Security,
-    credentials: Option<Credentials>,
+    way: Way,
     clock: Clock,
     state: Mutex<State>,
+    /// TLS that was only offered has failed: until then it is done without.
+    in_the_clear: Mutex<Option<Timestamp>>,
     idle: Mutex<Vec<Pooled>>,
+}
+
+/// What all hops of a destination have in common.
+#[derive(Clone)]
+pub(super) struct Way {
+    security: Security,
+    credentials: Option<Credentials>,
+    source: Option<std::net::IpAddr>,
+    connections: usize,
+}
+
+impl Way {
+    /// Reads key files and roots.
+    pub fn new(options: &Options) -> Result<Self, Mistake> {
+        let (security, credentials) = (security(options)?, credentials(options)?);
+        Ok(Self { security, credentials, source: options.source, connections: options.connections.max(1) })
+    }
 }
 
 /// Whether it can be reached.
@@ -53,19 +70,11 @@ pub(super) struct Pooled {
 }
 
 impl NextHop {
-    /// Reads key files and roots.
-    pub fn new(hello: Domain, options: &Options, clock: Clock) -> Result<Self, Mistake> {
-        Ok(Self {
-            name: options.next_hop.clone(),
-            connections: options.connections.max(1),
-            hop: parse(&options.next_hop)?,
-            hello,
-            security: security(options)?,
-            credentials: credentials(options)?,
-            clock,
-            state: Mutex::new(State::Up),
-            idle: Mutex::default(),
-        })
+    /// Nothing is known of it yet.
+    pub fn new(hello: Domain, Share { host, port, .. }: Share, way: Way, clock: Clock) -> Self {
+        let name = format!("{host}:{port}");
+        let hop = Hop { host, port, source: way.source };
+        Self { name, hop, hello, way, clock, state: Mutex::new(State::Up), in_the_clear: Mutex::default(), idle: Mutex::default() }
     }
 
     /// Whether it can be reached, as far as we know.
@@ -73,10 +82,18 @@ impl NextHop {
         lock(&self.state).clone()
     }
 
+    /// It is asked again with the next message, however long it has been away.
+    pub fn hurry(&self) {
+        *lock(&self.state) = State::Up;
+    }
+
     /// A new connection. Whether that worked is how we know about the hop.
     pub async fn connect(&self) -> Result<Pooled, Trouble> {
-        let opened = Connection::open(&self.hop, &self.hello, &self.security, self.credentials.as_ref()).await;
+        let opened = Connection::open(&self.hop, &self.hello, self.security(), self.way.credentials.as_ref()).await;
         let now = self.clock.now();
+        if let Err(trouble) = &opened {
+            self.fall_back(trouble, now);
+        }
         let mut state = lock(&self.state);
         *state = match &opened {
             Ok(_) => State::Up,
@@ -84,6 +101,26 @@ impl NextHop {
         };
         drop(state);
         Ok(Pooled { connection: opened?, transactions: 0, since: now })
+    }
+
+    /// What is demanded of the next connection.
+    fn security(&self) -> &Security {
+        match *lock(&self.in_the_clear) {
+            Some(until) if self.clock.now() < until => &Security::None,
+            Some(_) | None => &self.way.security,
+        }
+    }
+
+    /// RFC 7435 §3: TLS that is used because it is there must not keep mail from going where none would have. The next
+    /// attempt goes without, where nobody demands TLS and no password is to be sent.
+    fn fall_back(&self, trouble: &Trouble, now: Timestamp) {
+        let is_spare =
+            matches!(self.way.security, Security::Opportunistic(_)) && self.way.credentials.is_none() && !self.hop.is_implicit_tls();
+        if trouble.stage == Stage::Tls && is_spare {
+            *lock(&self.in_the_clear) = now.saturating_add(IN_THE_CLEAR).ok();
+            let fault = format!("TLS with {} failed, mail goes there in the clear for ten minutes: {}", self.name, trouble.said.words);
+            emit(&Event::Trouble { place: "relay", fault: &fault });
+        }
     }
 
     /// A connection that was used before and is not too old, the youngest first.
@@ -98,7 +135,7 @@ impl NextHop {
     pub fn keep(&self, pooled: Pooled) {
         let transactions = pooled.transactions.saturating_add(1);
         let mut idle = lock(&self.idle);
-        if transactions < TRANSACTIONS_MAX && idle.len() < self.connections {
+        if transactions < TRANSACTIONS_MAX && idle.len() < self.way.connections {
             idle.push(Pooled { transactions, since: self.clock.now(), ..pooled });
         }
     }
@@ -146,20 +183,13 @@ fn down(misses: u32, trouble: &Trouble, now: Timestamp) -> State {
 
 /// All that would stop a start.
 pub(super) fn check(options: &Options) -> Vec<Mistake> {
-    [parse(&options.next_hop).err(), security(options).err(), credentials(options).err()].into_iter().flatten().collect()
+    let hops = options.next_hop.malformed().map(|wrong| malformed(&wrong));
+    hops.into_iter().chain(security(options).err()).chain(credentials(options).err()).collect()
 }
 
-fn parse(next_hop: &str) -> Result<Hop, Mistake> {
-    let hop = next_hop.rsplit_once(':').and_then(|(host, port)| {
-        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let port = port.parse().ok().filter(|port| *port > 0)?;
-        (!host.is_empty()).then(|| Hop { host: host.to_owned(), port })
-    });
-    let mistake = || {
-        mistake(format!("relay.next_hop: \"{next_hop}\" is not host:port"))
-            .help("for example \"smtp.example.org:587\" or \"[2001:db8::1]:25\"")
-    };
-    hop.ok_or_else(mistake)
+/// What is wrong with a hop as it was written.
+pub(super) fn malformed(hop: &str) -> Mistake {
+    mistake(format!("relay.next_hop: {hop} is not host:port")).help("for example \"smtp.example.org:587\" or \"[2001:db8::1]:25\"")
 }
 
 fn security(options: &Options) -> Result<Security, Mistake> {
@@ -171,7 +201,7 @@ fn security(options: &Options) -> Result<Security, Mistake> {
     })
 }
 
-fn unchecked() -> Result<std::sync::Arc<rustls::ClientConfig>, Mistake> {
+fn unchecked() -> Result<Arc<rustls::ClientConfig>, Mistake> {
     tls::client_any().map_err(|error| mistake(format!("relay.tls: TLS cannot be set up: {error}")))
 }
 
@@ -214,6 +244,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const TRANSACTIONS_MAX: u32 = 100;
 /// Servers keep an idle client for minutes; a short time keeps their room free.
 const IDLE_MAX: SignedDuration = SignedDuration::from_secs(30);
+/// After this, TLS gets another chance.
+const IN_THE_CLEAR: SignedDuration = SignedDuration::from_secs(10 * 60);
 /// From one probe to the next.
 const BACK_OFF: [SignedDuration; 4] =
     [SignedDuration::from_secs(5), SignedDuration::from_secs(15), SignedDuration::from_secs(30), SignedDuration::from_secs(60)];
@@ -224,23 +256,6 @@ const BACK_OFF_MAX: SignedDuration = SignedDuration::from_secs(120);
 mod tests {
     use super::*;
     use crate::mail::EnhancedStatus;
-    use crate::smtp::client::Stage;
-
-    #[test]
-    fn a_next_hop_is_a_host_and_a_port() {
-        for (text, expect) in [
-            ("127.0.0.1:25", Some(("127.0.0.1", 25))),
-            ("smtp.example.org:465", Some(("smtp.example.org", 465))),
-            ("[2001:db8::1]:587", Some(("2001:db8::1", 587))),
-            ("smtp.example.org", None),
-            (":25", None),
-            ("smtp.example.org:0", None),
-            ("smtp.example.org:70000", None),
-        ] {
-            let hop = parse(text).ok();
-            assert_eq!(hop.as_ref().map(|hop| (hop.host.as_str(), hop.port)), expect, "{text}");
-        }
-    }
 
     #[test]
     fn the_password_file_is_for_its_owner_only() {

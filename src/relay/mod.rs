@@ -1,58 +1,47 @@
-//! One entry's way out: route, attempt. An attempt leases, speaks to the next hop, settles.
+//! One entry's way out: offer, route, attempt. What intake made of a message is offered to the next hop while its client
+//! waits ([`Relay::take_on`]); what the queue holds is leased, attempted, settled.
 
 use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::clock::{Certainty, Clock};
 use crate::event::{Event, emit};
-use crate::mail::Admd;
+use crate::mail::{Admd, Envelope};
 use crate::mistake::Mistake;
-use crate::queue::{Fate, Lease, Outcome, Queue, QueueId, Revoke};
+use crate::queue::{Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke};
 use crate::smtp::client::{Body, Said};
 use crate::store::Fault;
 use crate::vault::{ParcelId, Vault};
 
 mod attempt;
+mod destination;
 mod hop;
+mod offer;
+mod options;
+mod route;
 
 use attempt::{Load, attempt, deferred};
-use hop::{NextHop, State};
+use destination::{Counted, Destination};
+use hop::State;
+pub use offer::Made;
+pub use options::{NextHops, Options, RouteOptions, Tls};
+pub use route::Routes;
 
-crate::options! {
-    /// Where mail goes next.
-    pub struct Options {
-        /// The next hop as `host:port`. Port 465 speaks TLS from the first octet.
-        next_hop: String = String::from("127.0.0.1:25"),
-        /// TLS towards it: `none`, `opportunistic` (use it if offered), `required`, `verified` (required, and its certificate must hold).
-        tls: Tls = Tls::Opportunistic,
-        /// PEM file with roots that count beside the system's.
-        roots: Option<std::path::PathBuf> = None,
-        /// Identity for AUTH; absent is no AUTH.
-        username: Option<String> = None,
-        /// File that holds the password for AUTH, readable by the owner only.
-        password_file: Option<std::path::PathBuf> = None,
-        /// Connections at once.
-        connections: usize = 20,
-    }
-}
-
-/// What is demanded of the connection to the next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Tls {
-    /// Never: a next hop on the same machine.
-    None,
-    /// If offered, with any certificate.
-    Opportunistic,
-    /// Or not at all, with any certificate.
-    Required,
-    /// Or not at all, with a certificate that holds.
-    Verified,
+/// All ways out: that of `[relay]`, and the routes that come before it.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Ways {
+    /// `[relay]`.
+    #[serde(flatten)]
+    pub rest: Options,
+    /// `[[relay.routes]]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteOptions>,
 }
 
 /// Where a relay takes mail from, and where a link is taken back whose mail failed.
@@ -61,33 +50,82 @@ pub struct Stations {
     pub queue: Arc<Queue>,
     /// Parcels.
     pub vault: Arc<Vault>,
+    /// Whose mail goes which way.
+    pub routes: Routes,
 }
 
 /// What a relay works with.
 pub struct Relay {
     queue: Arc<Queue>,
     vault: Arc<Vault>,
-    hop: NextHop,
+    routes: Routes,
+    /// By their lanes.
+    destinations: Vec<Arc<Destination>>,
     clock: Clock,
     woken: Notify,
+    /// Attempts that began while a client waited and are an entry's now.
+    late: mpsc::UnboundedSender<Late>,
+    taken_over: Mutex<Option<mpsc::UnboundedReceiver<Late>>>,
 }
 
-/// What is wrong with the options and the files that they name, without a connection.
-pub fn check(options: &Options) -> Vec<Mistake> {
-    hop::check(options)
+/// The rest of an attempt.
+type Late = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is wrong with the ways and the files that they name, without a connection.
+pub fn check(ways: &Ways) -> Vec<Mistake> {
+    let ways = std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way));
+    ways.flat_map(|way| hop::check(&way)).collect()
+}
+
+/// Connects to every next hop as an attempt would, and goes without mail: each with what kept it from that.
+pub async fn probe(ways: &Ways, admd: &Admd, clock: Clock) -> Result<Vec<(String, Option<Said>)>, Mistake> {
+    let mut probed = Vec::new();
+    for way in std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way)) {
+        probed.extend(Destination::new(&admd.hostname, &way, &clock)?.probe().await);
+    }
+    Ok(probed)
 }
 
 impl Relay {
-    /// Reads key files and roots once.
-    pub fn new(stations: Stations, admd: &Admd, options: &Options, clock: Clock) -> Result<Self, Mistake> {
-        let Stations { queue, vault } = stations;
-        let hop = NextHop::new(admd.hostname.clone(), options, clock.clone())?;
-        Ok(Self { queue, vault, hop, clock, woken: Notify::new() })
+    /// Reads key files and roots once. The queue's lanes are those of the routes.
+    pub fn new(stations: Stations, admd: &Admd, ways: &Ways, clock: Clock) -> Result<Self, Mistake> {
+        let Stations { queue, vault, routes } = stations;
+        let all = std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way));
+        let destinations = all.map(|way| Destination::new(&admd.hostname, &way, &clock).map(Arc::new)).collect::<Result<_, Mistake>>()?;
+        let (late, taken_over) = mpsc::unbounded_channel();
+        Ok(Self { queue, vault, routes, destinations, clock, woken: Notify::new(), late, taken_over: Mutex::new(Some(taken_over)) })
+    }
+
+    /// Has all next hops asked again that were away, and what is due attempted.
+    pub fn hurry(&self) {
+        self.destinations.iter().for_each(|destination| destination.hurry());
+        self.wake();
+    }
+
+    /// Every way out as the log names it.
+    pub fn hops(&self) -> Vec<String> {
+        self.destinations.iter().map(|destination| destination.name.clone()).collect()
+    }
+
+    /// Each way out by its lane: its hops, and why none of them can be reached, if that is so.
+    pub fn standing(&self) -> Vec<(Lane, String, Option<Said>)> {
+        let standing = |(lane, destination): (Lane, &Arc<Destination>)| {
+            let away = if let State::Down { said, .. } = destination.state() { Some(said) } else { None };
+            (lane, destination.name.clone(), away)
+        };
+        self.lanes().map(standing).collect()
     }
 
     /// Wakes the runner: something new is due.
     pub fn wake(&self) {
         self.woken.notify_one();
+    }
+
+    /// Removes an entry without any report; a link in it opens nothing any more. `false` when there is no such entry.
+    pub fn drop_entry(&self, id: QueueId) -> Result<bool, Fault> {
+        let Some(died) = self.queue.drop_entry(id)? else { return Ok(false) };
+        take_back(&self.queue, &self.vault, died)?;
+        Ok(true)
     }
 
     /// Leases what is due and attempts it until `stop`; then lets running attempts settle (at most 25 s).
@@ -96,13 +134,15 @@ impl Relay {
         let mut upkeep = JoinSet::new();
         upkeep.spawn(self.clone().keep_tidy());
         let mut attempts = JoinSet::new();
+        let mut late = self.taken_over.lock().unwrap_or_else(PoisonError::into_inner).take();
         loop {
             self.start(&mut attempts).await;
-            let pause = tokio::time::sleep(self.pause(attempts.len()));
+            let pause = tokio::time::sleep(self.pause());
             tokio::select! {
                 biased;
                 () = &mut stop => break,
                 Some(ended) = attempts.join_next() => report_panic(&ended),
+                Some(rest) = next(&mut late) => drop(attempts.spawn(rest)),
                 () = self.woken.notified() => {}
                 () = pause => {}
             }
@@ -111,36 +151,55 @@ impl Relay {
         self.drain(attempts).await;
     }
 
-    /// Starts an attempt for each entry that is due, as far as the next hop has room.
+    /// Starts an attempt for each entry that is due, as far as its destination has room.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
-        let room = match self.hop.state() {
-            State::Up => self.hop.connections.saturating_sub(attempts.len()),
-            State::Down { until, .. } if attempts.is_empty() && until <= self.clock.now() => PROBES,
-            // While nothing is over, nobody has to hear of it.
-            State::Down { .. } if self.clock.doubt().is_some() => return,
-            State::Down { said, .. } => {
-                let overdue = self.lease(Which::Overdue, OVERDUE_BATCH).await;
-                if !overdue.is_empty() {
-                    attempts.spawn(self.clone().give_up_on(overdue, said));
+        for (lane, destination) in self.lanes() {
+            let room = match destination.state() {
+                State::Up => destination.room(),
+                State::Down { until, .. } if destination.running() == 0 && until <= self.clock.now() => PROBES,
+                // While nothing is over, nobody has to hear of it.
+                State::Down { .. } if self.clock.doubt().is_some() => continue,
+                State::Down { said, .. } => {
+                    let overdue = self.lease(Which::Overdue, (lane, OVERDUE_BATCH)).await;
+                    if !overdue.is_empty() {
+                        attempts.spawn(self.clone().give_up_on(overdue, (said, destination.name.clone())));
+                    }
+                    continue;
                 }
-                return;
+            };
+            for lease in self.lease(Which::Due, (lane, room)).await {
+                attempts.spawn(self.clone().carry(lease, destination.count()));
             }
-        };
-        for lease in self.lease(Which::Due, room).await {
-            attempts.spawn(self.clone().carry(lease));
         }
     }
 
-    /// One entry's way: attempt, settle, take back what died.
-    async fn carry(self: Arc<Self>, lease: Lease) {
-        let load = Load { envelope: &lease.envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
-        let outcomes = attempt(&self.hop, &load).await;
+    /// Every destination that something may wait for.
+    fn lanes(&self) -> impl Iterator<Item = (Lane, &Arc<Destination>)> {
+        (0..).map(Lane).zip(&self.destinations)
+    }
+
+    fn destination(&self, lane: Lane) -> Option<&Arc<Destination>> {
+        self.destinations.get(usize::try_from(lane.0).ok()?)
+    }
+
+    /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
+    /// may have several ways.
+    async fn carry(self: Arc<Self>, lease: Lease, _counted: Counted) {
+        let mut outcomes = Vec::new();
+        for (lane, recipients) in self.routes.groups(&lease.envelope) {
+            let Some(destination) = self.destination(lane) else { continue };
+            let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { continue };
+            let envelope = Envelope { recipients, ..lease.envelope.clone() };
+            let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
+            let met = attempt(destination, &load).await;
+            log(lease.id, &destination.name, &met);
+            outcomes.extend(met);
+        }
         self.settle(lease, outcomes).await;
     }
 
     async fn settle(&self, lease: Lease, outcomes: Vec<Outcome>) {
         let (queue, vault, moment) = (self.queue.clone(), self.vault.clone(), self.clock.moment());
-        log(lease.id, &self.hop.name, &outcomes);
         let settled = off_thread(move || {
             // The queue first: a link that is taken back while its mail may still go out would be a dead one.
             let died = queue.settle(lease, outcomes, moment)?;
@@ -150,21 +209,22 @@ impl Relay {
     }
 
     /// The next hop is away; these senders must hear something by now, so they are settled unattempted.
-    async fn give_up_on(self: Arc<Self>, overdue: Vec<Lease>, said: Said) {
+    async fn give_up_on(self: Arc<Self>, overdue: Vec<Lease>, (said, destination): (Said, String)) {
         for lease in overdue {
-            let outcomes = deferred(&lease.envelope, &said, &self.hop.name);
+            let outcomes = deferred(&lease.envelope, &said, &destination);
+            log(lease.id, &destination, &outcomes);
             self.settle(lease, outcomes).await;
         }
     }
 
-    async fn lease(&self, which: Which, limit: usize) -> Vec<Lease> {
+    async fn lease(&self, which: Which, (lane, limit): (Lane, usize)) -> Vec<Lease> {
         if limit == 0 {
             return vec![];
         }
         let (queue, now) = (self.queue.clone(), self.clock.now());
         let leased = off_thread(move || match which {
-            Which::Due => queue.lease(now, limit),
-            Which::Overdue => queue.lease_overdue(now, limit),
+            Which::Due => queue.lease(lane, now, limit),
+            Which::Overdue => queue.lease_overdue(lane, now, limit),
         });
         leased.await.unwrap_or_else(|fault| {
             trouble(&fault);
@@ -173,18 +233,22 @@ impl Relay {
     }
 
     /// How long nothing will be due, as far as is known now.
-    fn pause(&self, running: usize) -> Duration {
-        let due = self.queue.next_due().ok().flatten();
-        let next = match self.hop.state() {
-            // The end of one of them comes first.
-            State::Up if running >= self.hop.connections => None,
-            State::Down { .. } if running > 0 => None,
-            State::Up => due,
-            State::Down { until, .. } => due.map(|due| due.max(until)),
-        };
-        let pause = next.and_then(|next| Duration::try_from(next.duration_since(self.clock.now())).ok());
-        match next {
-            Some(_) => pause.unwrap_or_default().clamp(PAUSE_MIN, PAUSE_MAX),
+    fn pause(&self) -> Duration {
+        let next = self.lanes().filter_map(|(lane, destination)| {
+            let due = self.queue.next_due(lane)?;
+            match destination.state() {
+                // The end of one of them comes first.
+                State::Up if destination.room() == 0 => None,
+                State::Down { .. } if destination.running() > 0 => None,
+                State::Up => Some(due),
+                State::Down { until, .. } => Some(due.max(until)),
+            }
+        });
+        match next.min() {
+            Some(next) => {
+                let pause = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
+                pause.clamp(PAUSE_MIN, PAUSE_MAX)
+            }
             None => PAUSE_MAX,
         }
     }
@@ -207,7 +271,9 @@ impl Relay {
                 swept.await.map_or_else(|fault| trouble(&fault), |_| ());
             }
             self.tidy().await;
-            self.hop.close_idle().await;
+            for destination in &self.destinations {
+                destination.close_idle().await;
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
             seconds = seconds.wrapping_add(1);
         }
@@ -228,9 +294,16 @@ impl Relay {
         if tokio::time::timeout(DRAIN_MAX, settled).await.is_err() {
             attempts.shutdown().await;
         }
-        self.hop.close_all().await;
+        for destination in &self.destinations {
+            destination.close_all().await;
+        }
         self.tidy().await;
     }
+}
+
+/// The next attempt that became an entry's; never, where somebody else takes them.
+async fn next(late: &mut Option<mpsc::UnboundedReceiver<Late>>) -> Option<Late> {
+    late.as_mut()?.recv().await
 }
 
 /// Which entries are wanted.
@@ -277,6 +350,8 @@ fn trouble(fault: &Fault) {
 
 /// A next hop that was away is asked by so many attempts whether it is back.
 const PROBES: usize = 1;
+/// How long an attempt waits for a connection; its lease outlives both.
+const TURN_MAX: Duration = Duration::from_secs(5 * 60);
 /// Entries settled unattempted in one go.
 const OVERDUE_BATCH: usize = 64;
 /// Against a busy loop when the store has trouble.

@@ -6,6 +6,7 @@
 //! Routing, retrying and reporting are not done here. RFC 5321 §3.3, §4.5.3.2; RFC 2920.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use rustls::ClientConfig;
 
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
 use super::framing::{CrlfWriter, Unsendable};
-use super::xtext;
+use crate::event::meter::Connected;
 use crate::mail::{BodyType, Domain, EnhancedStatus, Envelope, Notify, Recipient, Return, ReversePath, Utf8};
 use crate::secret::Secret;
 
@@ -25,6 +26,15 @@ pub struct Hop {
     pub host: String,
     /// Port 465 speaks TLS from the first octet.
     pub port: u16,
+    /// The address of ours to come from; none is the system's choice.
+    pub source: Option<IpAddr>,
+}
+
+impl Hop {
+    /// Whether TLS comes before SMTP, so that nothing can be said without it. RFC 8314 §3.3.
+    pub const fn is_implicit_tls(&self) -> bool {
+        self.port == 465
+    }
 }
 
 /// What is demanded of the connection; the configurations come from `net::tls`.
@@ -123,6 +133,7 @@ pub struct Connection {
     dialogue: Dialogue,
     offered: Capabilities,
     state: State,
+    _connected: Connected,
 }
 
 /// What may be done with a connection next.
@@ -148,13 +159,13 @@ pub struct Pending {
 impl Connection {
     /// Connects, greets, secures, authenticates.
     ///
-    /// Where opportunistic TLS ends in [`Stage::Tls`], the next try may ask for [`Security::None`].
+    /// Where opportunistic TLS ends in [`Stage::Tls`], the next try may ask for [`Security::None`] (RFC 7435 §3).
     pub async fn open(hop: &Hop, hello: &Domain, security: &Security, credentials: Option<&Credentials>) -> Result<Self, Trouble> {
         let mut opening = super::opening::connect(hop, security).await?;
         opening.greet(hello).await?;
         let opening = opening.secure(hop, hello, security).await?;
         let (dialogue, offered) = opening.authenticate(credentials).await?;
-        Ok(Self { dialogue, offered, state: State::Ready })
+        Ok(Self { dialogue, offered, state: State::Ready, _connected: Connected::new("relay") })
     }
 
     /// One whole transaction: [`begin`](Self::begin), then [`finish`](Self::finish). One answer per recipient, in their order.
@@ -505,7 +516,7 @@ fn mail(envelope: &Envelope, size: u64, offered: Capabilities) -> String {
             None => "",
         };
         if let Some(id) = &envelope.envelope_id {
-            line += &format!(" ENVID={}", xtext::encode(&id.0));
+            line += &format!(" ENVID={id}");
         }
     }
     line
@@ -527,7 +538,7 @@ fn rcpt(recipient: &Recipient, offered: Capabilities) -> String {
         }
     }
     if let Some(original) = &recipient.original {
-        line += &format!(" ORCPT={};{}", original.address_type, xtext::encode(&original.address));
+        line += &format!(" ORCPT={original}");
     }
     line
 }

@@ -8,8 +8,7 @@
 //! RFC 5321 §4.1; parameters: RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8), RFC 3461
 //! (RET, ENVID, NOTIFY, ORCPT), RFC 4954 (AUTH). BDAT and BINARYMIME are not offered.
 
-use super::xtext;
-use crate::mail::{BadMailbox, BodyType, EnvelopeId, Mailbox, Notify, OriginalRecipient, Return, ReversePath, Utf8};
+use crate::mail::{BadMailbox, BodyType, EnvelopeId, Mailbox, Notify, OriginalRecipient, Return, ReversePath, Utf8, xtext};
 
 /// One command, well-formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +159,7 @@ impl Mail {
             ("SMTPUTF8", None) => self.utf8 = Utf8::Yes,
             ("SMTPUTF8", Some(_)) => return Err(BadCommand::Parameter("SMTPUTF8 has no value")),
             ("RET", Some(value)) => self.ret = Some(ret(value)?),
-            ("ENVID", Some(value)) => self.envelope_id = Some(envelope_id(value)?),
+            ("ENVID", Some(value)) => self.envelope_id = Some(EnvelopeId::parse(value).ok_or(ENVID)?),
             // RFC 4954 §5: who first submitted it. Nobody here relies on a claim, so it is read and left.
             ("AUTH", Some(value)) => {
                 xtext::decode(value).ok_or(BadCommand::Parameter("AUTH=xtext"))?;
@@ -186,7 +185,7 @@ impl Rcpt {
         for (keyword, value) in parse_parameters(parameters)? {
             match (keyword.as_str(), value) {
                 ("NOTIFY", Some(value)) => rcpt.notify = Some(notify(value)?),
-                ("ORCPT", Some(value)) => rcpt.original = Some(original(value)?),
+                ("ORCPT", Some(value)) => rcpt.original = Some(OriginalRecipient::parse(value).ok_or(ORCPT)?),
                 ("NOTIFY" | "ORCPT", None) => return Err(BadCommand::Parameter("parameter without its value")),
                 _ => return Err(BadCommand::UnknownParameter),
             }
@@ -307,13 +306,6 @@ fn ret(value: &str) -> Result<Return, BadCommand> {
     }
 }
 
-/// RFC 3461 §4.4: up to 100 characters of xtext.
-fn envelope_id(value: &str) -> Result<EnvelopeId, BadCommand> {
-    const SYNTAX: BadCommand = BadCommand::Parameter("ENVID=xtext without controls");
-    let id = xtext::decode(value).filter(|_| value.len() <= ENVELOPE_ID_MAX).filter(|id| !id.is_empty() && id.is_ascii());
-    id.map(EnvelopeId).ok_or(SYNTAX)
-}
-
 /// RFC 3461 §4.1: NEVER alone, or a list of the others.
 fn notify(value: &str) -> Result<Notify, BadCommand> {
     if value.eq_ignore_ascii_case("NEVER") {
@@ -331,25 +323,12 @@ fn notify(value: &str) -> Result<Notify, BadCommand> {
     Ok(Notify::On { success, failure, delay })
 }
 
-/// RFC 3461 §4.2: `type;xtext`, up to 500 characters.
-fn original(value: &str) -> Result<OriginalRecipient, BadCommand> {
-    const SYNTAX: BadCommand = BadCommand::Parameter("ORCPT=type;xtext without controls");
-    let (address_type, address) = value.split_once(';').filter(|_| value.len() <= ORIGINAL_MAX).ok_or(SYNTAX)?;
-    if address_type.is_empty() || !address_type.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
-        return Err(SYNTAX);
-    }
-    let address = xtext::decode(address).filter(|address| !address.is_empty()).ok_or(SYNTAX)?;
-    Ok(OriginalRecipient { address_type: address_type.to_owned(), address })
-}
-
+const ENVID: BadCommand = BadCommand::Parameter("ENVID=xtext without controls");
+const ORCPT: BadCommand = BadCommand::Parameter("ORCPT=type;xtext without controls");
 /// RFC 5321 §4.5.3.1.2: a domain.
 const NAME_MAX: usize = 255;
 /// All that are known, and some that are not.
 const PARAMETERS_MAX: usize = 16;
-/// RFC 3461 §5.4.
-const ENVELOPE_ID_MAX: usize = 100;
-/// RFC 3461 §4.2.
-const ORIGINAL_MAX: usize = 500;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,9 +25,19 @@ pub(super) struct Dialogue {
     pub(super) wire: Wire<Socket>,
 }
 
+/// A reply as far as it has come.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    heard: Option<Heard>,
+}
+
+/// That was no SMTP reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nonsense;
+
 /// A reply as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Heard {
+pub struct Heard {
     pub(super) code: u16,
     lines: Vec<String>,
 }
@@ -74,28 +85,41 @@ impl Dialogue {
     }
 
     async fn hear_lines(&mut self) -> io::Result<Heard> {
-        let mut heard: Option<Heard> = None;
+        let mut hearing = Hearing::default();
         loop {
-            let (code, more, text) = reply_line(&self.next_line().await?).ok_or_else(nonsense)?;
-            let heard = heard.get_or_insert(Heard { code, lines: Vec::new() });
-            if heard.code != code || heard.lines.len() >= LINES_MAX {
-                return Err(nonsense());
-            }
-            heard.lines.push(text);
-            if more == More::No {
-                return Ok(Heard { code, lines: std::mem::take(&mut heard.lines) });
+            match hearing.take(&mut self.wire.input)? {
+                Some(heard) => return Ok(heard),
+                None => self.wire.fill(BUFFER).await?,
             }
         }
     }
+}
 
-    async fn next_line(&mut self) -> io::Result<bytes::Bytes> {
+impl Hearing {
+    /// Takes lines off the front of the input; gives the reply when its last line is there.
+    pub fn take(&mut self, input: &mut BytesMut) -> Result<Option<Heard>, Nonsense> {
         loop {
-            match take_line(&mut self.wire.input, LINE_MAX) {
-                Line::Whole(line) => return Ok(line),
-                Line::TooLong | Line::Bare => return Err(nonsense()),
-                Line::Partial => self.wire.fill(BUFFER).await?,
+            let line = match take_line(input, LINE_MAX) {
+                Line::Whole(line) => line,
+                Line::TooLong | Line::Bare => return Err(Nonsense),
+                Line::Partial => return Ok(None),
+            };
+            let (code, more, text) = reply_line(&line).ok_or(Nonsense)?;
+            let heard = self.heard.get_or_insert(Heard { code, lines: Vec::new() });
+            if heard.code != code || heard.lines.len() >= LINES_MAX {
+                return Err(Nonsense);
+            }
+            heard.lines.push(text);
+            if more == More::No {
+                return Ok(self.heard.take());
             }
         }
+    }
+}
+
+impl From<Nonsense> for io::Error {
+    fn from(_: Nonsense) -> Self {
+        Self::new(io::ErrorKind::InvalidData, "that was no SMTP reply")
     }
 }
 
@@ -109,7 +133,7 @@ impl Heard {
     }
 
     /// Code, status and words, fit for a report.
-    pub(super) fn said(&self) -> Said {
+    pub fn said(&self) -> Said {
         let class = u8::try_from(self.code / 100).unwrap_or(5);
         let first = self.lines.first().map_or("", String::as_str);
         let claimed = EnhancedStatus::parse(first.split(' ').next().unwrap_or_default()).filter(|status| status.class == class);
@@ -169,10 +193,6 @@ fn without_status(line: &str, claimed: Option<EnhancedStatus>) -> &str {
         Some((status, words)) if claimed.is_some() && EnhancedStatus::parse(status).is_some() => words,
         _ => line,
     }
-}
-
-fn nonsense() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "that was no SMTP reply")
 }
 
 /// A connection before and after STARTTLS.

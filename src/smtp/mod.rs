@@ -16,7 +16,7 @@ use crate::queue;
 
 pub mod client;
 pub mod command;
-mod dialogue;
+pub mod dialogue;
 pub mod framing;
 mod opening;
 pub mod options;
@@ -28,9 +28,10 @@ pub mod server;
 pub mod session;
 pub mod users;
 mod wire;
-pub mod xtext;
 
-pub use options::{ForeignFrom, Options};
+pub use options::{ForeignFrom, Options, TraceClient};
+pub use receive::judge_header;
+pub use session::judge_sender;
 
 /// One MAIL … DATA, complete. RFC 5321 §3.3.
 #[derive(Debug)]
@@ -93,6 +94,8 @@ pub enum Refusal {
     },
     /// Our own trouble: the same message may pass later.
     Unavailable(crate::store::Fault),
+    /// The next hop said 5yz to all of it, while the client waited. Its words are passed on.
+    ByNextHop(client::Said),
     /// No room now: 452.
     Full,
 }

@@ -4,13 +4,14 @@
 //! with nothing in its buffer, so a reply that somebody put behind the 220 is never read as the
 //! peer's (RFC 3207 §4.2, the response injections of 2021).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -27,21 +28,37 @@ pub(super) struct Opening {
 
 /// TCP, TLS where it comes first, and the banner.
 pub(super) async fn connect(hop: &Hop, security: &Security) -> Result<Opening, Trouble> {
-    let connecting = timeout(CONNECT, TcpStream::connect((hop.host.as_str(), hop.port))).await;
+    let connecting = timeout(CONNECT, reach(hop)).await;
     let stream = connecting
         .map_err(|_| Trouble::new(Stage::Connect, "no connection in time"))?
         .map_err(|error| Trouble::io(Stage::Connect, &error))?;
     // One write per batch of commands: waiting for more would only delay it.
     let _ = stream.set_nodelay(true);
-    let socket = match (hop.port, security.config()) {
-        (IMPLICIT_TLS, Some(config)) => shake_hands(hop, config, stream).await?,
-        (IMPLICIT_TLS, None) => return Err(Trouble::new(Stage::Tls, "port 465 speaks TLS, which is switched off for this next hop")),
-        _ => Socket::Plain(stream),
+    let socket = match (hop.is_implicit_tls(), security.config()) {
+        (true, Some(config)) => shake_hands(hop, config, stream).await?,
+        (true, None) => return Err(Trouble::new(Stage::Tls, "port 465 speaks TLS, which is switched off for this next hop")),
+        (false, _) => Socket::Plain(stream),
     };
     let mut dialogue = Dialogue::new(socket);
     let banner = dialogue.hear(GREETING).await.map_err(|error| Trouble::io(Stage::Greeting, &error))?;
     expect(Stage::Greeting, &banner)?;
     Ok(Opening { dialogue, offered: Capabilities::default() })
+}
+
+/// TCP to the first of its addresses that answers, from the address of ours that is asked for.
+async fn reach(hop: &Hop) -> std::io::Result<TcpStream> {
+    let Some(source) = hop.source else { return TcpStream::connect((hop.host.as_str(), hop.port)).await };
+    let nowhere = || std::io::Error::other("the next hop has no address of the source's family");
+    let mut missed = None;
+    for address in lookup_host((hop.host.as_str(), hop.port)).await?.filter(|address| address.is_ipv4() == source.is_ipv4()) {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(SocketAddr::new(source, 0))?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => missed = Some(error),
+        }
+    }
+    Err(missed.unwrap_or_else(nowhere))
 }
 
 impl Opening {
@@ -80,7 +97,7 @@ impl Opening {
         let socket = shake_hands(hop, config, stream).await?;
         // RFC 3207 §4.2: what was offered in the clear is forgotten.
         let mut secured = Self { dialogue: Dialogue::new(socket), offered: Capabilities::default() };
-        secured.greet(hello).await?;
+        secured.greet(hello).await.map_err(not_secured)?;
         Ok(secured)
     }
 
@@ -127,6 +144,14 @@ impl Security {
     }
 }
 
+/// TLS 1.3 tells a client with its first read that the handshake was not to the server's liking. RFC 8446 §4.4.
+fn not_secured(trouble: Trouble) -> Trouble {
+    match trouble.said.code {
+        None => Trouble::new(Stage::Tls, &trouble.said.words),
+        Some(_) => trouble,
+    }
+}
+
 async fn shake_hands(hop: &Hop, config: &Arc<ClientConfig>, stream: TcpStream) -> Result<Socket, Trouble> {
     let name = ServerName::try_from(hop.host.clone())
         .map_err(|_| Trouble::new(Stage::Tls, "the next hop's name cannot stand in a certificate"))?;
@@ -143,8 +168,6 @@ fn expect_code(stage: Stage, reply: &Heard, code: u16) -> Result<(), Trouble> {
     if reply.code == code { Ok(()) } else { Err(Trouble { stage, said: reply.said() }) }
 }
 
-/// RFC 8314 §3.3.
-const IMPLICIT_TLS: u16 = 465;
 /// RFC 5321 names no time for this; systems give up after one to two minutes.
 const CONNECT: Duration = Duration::from_secs(60);
 /// RFC 5321 §4.5.3.2.1.

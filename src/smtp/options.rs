@@ -16,8 +16,10 @@ crate::options! {
         listen_tls: Vec<SocketAddr> = vec![any(465)],
         /// Networks whose clients may send through the gateway without AUTH. A shared cloud's range is nobody's identity: do not list it.
         relay_networks: Vec<IpNet> = vec![IpAddr::from(Ipv4Addr::LOCALHOST).into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()],
-        /// Mail from relay networks whose sender is not of our domains: `reject`, or `pass` (forwarders, inbound mail behind another server).
+        /// Mail from relay networks whose sender is not of our domains: `reject`, or `pass` (forwarders, inbound mail behind another server). Reports go to our own senders only: foreign mail that fails later is gone, and the log names it as `unreported`.
         foreign_from: ForeignFrom = ForeignFrom::Reject,
+        /// What the Received field that we add says of the client: `full` (its name and address), or `none` (neither leaves the house).
+        trace_client: TraceClient = TraceClient::Full,
         /// File of those who may send after AUTH, one a line: `name:hash:addresses`. Absent is no AUTH.
         users_file: Option<PathBuf> = None,
         /// Largest message, in octets.
@@ -36,6 +38,8 @@ crate::options! {
         slow_after: u64 = 60,
         /// Seconds that a session may last.
         session_timeout: u64 = 1_800,
+        /// Seconds that messages on their way in get when the gateway stops; who is not done by then hears 421. At most 20.
+        drain_seconds: u64 = 20,
     }
 }
 
@@ -47,6 +51,16 @@ pub enum ForeignFrom {
     Reject,
     /// Let through; never rewritten, never signed.
     Pass,
+}
+
+/// What the trace field says of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TraceClient {
+    /// EHLO argument and address, as RFC 5321 §4.4 has it.
+    Full,
+    /// Nothing.
+    None,
 }
 
 /// Every address of the machine, IPv4 and IPv6.

@@ -14,6 +14,7 @@ use super::reply::{self, Fixed, Reply, fixed};
 use super::server::{Hangup, Pace, Server, Stream};
 use super::wire::Wire;
 use super::{Intake, Peer, Received, Transaction};
+use crate::event::meter::Step;
 use crate::event::{Event, emit};
 use crate::mail::Envelope;
 
@@ -28,7 +29,7 @@ pub(super) enum Outcome {
 /// Reads one message. Its time grows with its octets: 1 KiB/s on the whole is enough, less is not.
 pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut Wire<S>, pace: &Pace) -> Result<Outcome, Hangup> {
     let options = &server.house.options;
-    wire.flush().await?;
+    timeout_at(pace.ends, wire.flush()).await.map_err(|_| Hangup::Gone)??;
     let began = Instant::now();
     let mut reading = Reading { reader: DataReader::default(), draft: server.reception.begin(), refused: None, octets: 0 };
     loop {
@@ -43,17 +44,23 @@ pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut
 
 /// Hands a complete message on. The 250 needs a receipt: nothing else can say it.
 pub(super) async fn settle<I: Intake>(server: &Server<I>, envelope: Envelope, message: Received, peer: Peer) -> Reply {
-    let header = header(&message.bytes);
-    if header.len() > HEADER_MAX {
-        return refuse(fixed::HEADER_TOO_LONG);
-    }
-    if hops(header) > HOPS_MAX {
-        return refuse(fixed::TOO_MANY_HOPS);
+    let _timer = Step::Accept.begin();
+    if let Err(reply) = judge_header(&message.bytes) {
+        return refuse(reply);
     }
     let at = server.clock.now();
     match server.intake.accept(Transaction { envelope, message, peer, at }).await {
         Ok(receipt) => reply::accepted(&receipt),
         Err(refusal) => Reply::from(&refusal),
+    }
+}
+
+/// Whether this message's header is short enough to be read, and its path too.
+pub fn judge_header(message: &[u8]) -> Result<(), Fixed> {
+    match header(message) {
+        header if header.len() > HEADER_MAX => Err(fixed::HEADER_TOO_LONG),
+        header if hops(header) > HOPS_MAX => Err(fixed::TOO_MANY_HOPS),
+        _ => Ok(()),
     }
 }
 

@@ -36,6 +36,7 @@ impl From<&Refusal> for Reply {
         match refusal {
             Refusal::Forbidden { because } => Self::owned(550, status(5, 7, 1), because.clone()),
             Refusal::Malformed { status, because } => Self::owned(554, *status, because.clone()),
+            Refusal::ByNextHop(said) => Self::owned(said.code.unwrap_or(550), said.status, said.words.clone()),
             // What our trouble is stands in the log; a stranger has no use for it.
             Refusal::Unavailable(_) => Self::new(451, status(4, 3, 0), "try again later"),
             Refusal::Full => Self::new(452, status(4, 3, 1), "no room for the message now, try again later"),
@@ -114,6 +115,15 @@ impl Reply {
             text.push_str("\r\n");
         }
         out.extend_from_slice(text.as_bytes());
+    }
+}
+
+impl std::fmt::Display for Reply {
+    /// Code, status and the words of its first line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.code)?;
+        self.status.iter().try_for_each(|status| write!(f, " {status}"))?;
+        write!(f, " {}", clean(self.words()).collect::<String>())
     }
 }
 
@@ -262,12 +272,18 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    fn by_next_hop(code: Option<u16>, (class, subject, detail): (u8, u16, u16), words: &str) -> Refusal {
+        Refusal::ByNextHop(crate::smtp::client::Said { code, status: status(class, subject, detail), words: words.into() })
+    }
+
     #[test]
     fn every_refusal_has_its_reply_and_our_troubles_stay_ours() {
         for (refusal, expect) in [
             (Refusal::Forbidden { because: "no cards by mail".into() }, "550 5.7.1 no cards by mail\r\n"),
             (Refusal::Malformed { status: status(5, 6, 0), because: "two boundaries".into() }, "554 5.6.0 two boundaries\r\n"),
             (Refusal::Unavailable(Fault("disk sda1 on fire".into())), "451 4.3.0 try again later\r\n"),
+            (by_next_hop(Some(552), (5, 2, 2), "mailbox full\r\n250 x"), "552 5.2.2 mailbox full??250 x\r\n"),
+            (by_next_hop(None, (5, 6, 7), "no SMTPUTF8"), "550 5.6.7 no SMTPUTF8\r\n"),
             (Refusal::Full, "452 4.3.1 no room for the message now, try again later\r\n"),
         ] {
             assert_eq!(wire(&Reply::from(&refusal)), expect);

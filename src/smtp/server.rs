@@ -16,21 +16,23 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::framing::{Line, take_line};
 use super::options::Options;
 use super::reception::Reception;
-use super::reply::{Reply, fixed};
+use super::reply::{Fixed, Reply, fixed};
 use super::sasl::Claim;
 use super::session::{Act, Cover, House, LINE_MAX, Offer, Session};
 use super::users::{Users, Verdict};
 use super::wire::{Pipelined, Wire};
 use super::{Intake, receive};
 use crate::clock::Clock;
+use crate::event::meter::Connected;
 use crate::event::{Event, emit};
 use crate::mail::{Admd, Envelope};
+use crate::net::descriptors::Shares;
 use crate::net::peers::{Peers, Seat, Surplus};
 
 /// Takes SMTP connections for one intake.
@@ -42,6 +44,17 @@ pub struct Server<I> {
     users: Option<Arc<Users>>,
     tls: Option<TlsAcceptor>,
     peers: Arc<Peers>,
+    doors: watch::Sender<Doors>,
+}
+
+/// Whether new mail is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Doors {
+    /// It is.
+    #[default]
+    Open,
+    /// Connections get a 421, open sessions the same once their message is through.
+    Closed,
 }
 
 /// What a server works with.
@@ -93,10 +106,12 @@ struct Guest {
     _seat: Seat,
 }
 
-/// When a session is over at the latest, and whether the gateway stops.
+/// When a session is over at the latest, and since when the gateway stops.
 pub(super) struct Pace {
     pub(super) ends: Instant,
-    stopping: watch::Receiver<bool>,
+    doors: watch::Receiver<Doors>,
+    drain: Duration,
+    stopping: watch::Receiver<Option<Instant>>,
 }
 
 impl<I: Intake> Server<I> {
@@ -104,16 +119,27 @@ impl<I: Intake> Server<I> {
     pub fn new(intake: Arc<I>, setup: Setup) -> Arc<Self> {
         let Setup { admd, options, clock, users, tls, spool } = setup;
         let offer = |is_there| if is_there { Offer::Yes } else { Offer::No };
-        let peers = Peers::new(options.connections_per_address, options.connections.min(descriptors_for_sessions()));
+        let peers = Peers::new(options.connections_per_address, options.connections.min(Shares::now().sessions));
         let house = House { admd, options, tls: offer(tls.is_some()), auth: offer(users.is_some() && tls.is_some()) };
         let (tls, reception) = (tls.map(TlsAcceptor::from), Reception::new(spool));
-        Arc::new(Self { intake, house: Arc::new(house), reception, clock, users, tls, peers })
+        Arc::new(Self { intake, house: Arc::new(house), reception, clock, users, tls, peers, doors: watch::Sender::default() })
     }
 
-    /// Takes connections until `stop`. Then every open session gets a 421, or half a minute to finish its message.
+    /// Opens or closes the doors of all listeners.
+    pub fn set_doors(&self, doors: Doors) {
+        self.doors.send_replace(doors);
+    }
+
+    /// Whether new mail is taken.
+    pub fn doors(&self) -> Doors {
+        *self.doors.borrow()
+    }
+
+    /// Takes connections until `stop`. Then every open session hears 421: at once where none of its messages is under
+    /// way, after the drain time where one is and does not come to its end.
     pub async fn run(self: Arc<Self>, listener: TcpListener, start: Start, stop: impl Future<Output = ()> + Send) {
         announce(&listener, start);
-        let (stopping, told) = watch::channel(false);
+        let (stopping, told) = watch::channel(None);
         let mut sessions = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -134,24 +160,38 @@ impl<I: Intake> Server<I> {
             }
         }
         drop(listener);
-        let _ = stopping.send(true);
-        let drained = timeout(DRAIN, async { while sessions.join_next().await.is_some() {} }).await;
+        let _ = stopping.send(Some(Instant::now()));
+        let drained = timeout(self.drain() + REPLY_GRACE + LINGER + SLACK, async { while sessions.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             sessions.shutdown().await;
         }
     }
 
     fn admit(&self, stream: &TcpStream, address: IpAddr) -> Option<Seat> {
-        self.peers.admit(address).map_err(|surplus| turn_away(stream, surplus)).ok()
+        if self.doors() == Doors::Closed {
+            turn_away(stream, fixed::GOING_DOWN);
+            return None;
+        }
+        let words = |surplus| match surplus {
+            Surplus::FromThere => fixed::TOO_MANY_FROM_YOU,
+            Surplus::AtAll => fixed::TOO_MANY_CONNECTIONS,
+        };
+        self.peers.admit(address).map_err(|surplus| turn_away(stream, words(surplus))).ok()
     }
 
-    fn pace(&self, stopping: watch::Receiver<bool>) -> Pace {
-        Pace { ends: Instant::now() + Duration::from_secs(self.house.options.session_timeout), stopping }
+    fn pace(&self, stopping: watch::Receiver<Option<Instant>>) -> Pace {
+        let ends = Instant::now() + Duration::from_secs(self.house.options.session_timeout);
+        Pace { ends, drain: self.drain(), stopping, doors: self.doors.subscribe() }
+    }
+
+    fn drain(&self) -> Duration {
+        Duration::from_secs(self.house.options.drain_seconds)
     }
 
     /// One connection from its first octet to its last.
     async fn serve(self: Arc<Self>, guest: Guest) {
         let Guest { stream, address, start, mut pace, _seat } = guest;
+        let _connected = Connected::new("smtp");
         // One write per reply or batch: waiting for more to send would only delay it.
         let _ = stream.set_nodelay(true);
         match start {
@@ -190,7 +230,9 @@ impl<I: Intake> Server<I> {
     async fn serve_tls(&self, stream: TcpStream, (session, banner): (Session, Option<Reply>), pace: &mut Pace) {
         let Some(tls) = &self.tls else { return };
         let patience = Duration::from_secs(self.house.options.stranger_timeout);
-        let Ok(Ok(stream)) = timeout(patience, tls.accept(stream)).await else { return };
+        // Within a handshake nobody can be told anything.
+        let handshake = pace.before(Call::Octets, timeout(patience, tls.accept(stream)));
+        let Ok(Ok(Ok(stream))) = handshake.await else { return };
         let mut wire = Wire::new(stream);
         if let Some(banner) = banner {
             wire.say(&banner);
@@ -251,8 +293,8 @@ impl<I: Intake> Server<I> {
         }
         wire.say(&go_ahead);
         let peer = session.peer(envelope.utf8);
-        match receive::message(self, wire, pace).await? {
-            receive::Outcome::Complete(message) => Ok(receive::settle(self, envelope, message, peer).await),
+        match pace.before(Call::Octets, receive::message(self, wire, pace)).await?? {
+            receive::Outcome::Complete(message) => pace.before(Call::Reply, receive::settle(self, envelope, message, peer)).await,
             receive::Outcome::Refused(reply) => Ok(reply),
         }
     }
@@ -282,10 +324,43 @@ impl<I: Intake> Server<I> {
     }
 }
 
+/// What a session may still wait for when the gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// More octets of a message: until the drain time is over.
+    Octets,
+    /// The reply to its final dot: a little longer, for a message that came at the last moment.
+    Reply,
+}
+
 impl Pace {
-    /// Waits for the gateway to stop. A server that is gone has stopped as well.
+    /// Waits for the gateway to stop or to close its doors. A server that is gone has stopped as well.
     async fn told_to_stop(&mut self) {
-        let _ = self.stopping.wait_for(|stopping| *stopping).await;
+        tokio::select! {
+            _ = self.stopping.wait_for(Option::is_some) => {}
+            _ = self.doors.wait_for(|doors| *doors == Doors::Closed) => {}
+        }
+    }
+
+    /// Does the work, unless the gateway stops and the time for this is over: then the client hears so. RFC 5321 §3.8.
+    ///
+    /// A message that was handed on by then may be taken although its client hears 421 and sends it again: twice, never lost.
+    async fn before<T>(&self, call: Call, work: impl Future<Output = T>) -> Result<T, Hangup> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.last_call(call) => Err(Hangup::Saying(fixed::GOING_DOWN.into())),
+        }
+    }
+
+    async fn last_call(&self, call: Call) {
+        let mut stopping = self.stopping.clone();
+        let since = stopping.wait_for(Option::is_some).await.ok().and_then(|since| *since);
+        let grace = match call {
+            Call::Octets => Duration::ZERO,
+            Call::Reply => REPLY_GRACE,
+        };
+        sleep_until(since.unwrap_or_else(Instant::now) + self.drain + grace).await;
     }
 }
 
@@ -323,11 +398,8 @@ async fn hang_up<S: Stream>(mut wire: Wire<S>, hangup: Hangup) {
 }
 
 /// A 421 without a task or a wait: whoever floods us gets no more than one write of ours.
-fn turn_away(stream: &TcpStream, surplus: Surplus) {
-    let reply = Reply::from(match surplus {
-        Surplus::FromThere => fixed::TOO_MANY_FROM_YOU,
-        Surplus::AtAll => fixed::TOO_MANY_CONNECTIONS,
-    });
+fn turn_away(stream: &TcpStream, words: Fixed) {
+    let reply = Reply::from(words);
     let mut said = Vec::new();
     reply.write(&mut said);
     let _ = rustix::net::send(stream, &said, rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL);
@@ -350,18 +422,14 @@ fn announce(listener: &TcpListener, start: Start) {
     }
 }
 
-/// How many sessions the descriptors are enough for: each may have a socket and a file, and queue and web need theirs.
-fn descriptors_for_sessions() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit / 5 * 2).unwrap_or(usize::MAX).max(1)
-}
-
 /// While a command is awaited: a connection that is idle keeps no more than this.
 const COMMAND_BUFFER: usize = 2 * 1_024;
 /// Between two tries to take a connection when there are no descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For open sessions, when the gateway stops.
-const DRAIN: Duration = Duration::from_secs(25);
+/// After the drain time, for a message whose last octet came within it.
+const REPLY_GRACE: Duration = Duration::from_secs(4);
+/// For sessions to end after they have heard that they shall.
+const SLACK: Duration = Duration::from_secs(1);
 /// For the client to read our last words.
 const LINGER: Duration = Duration::from_secs(2);
 /// What it may still send meanwhile.

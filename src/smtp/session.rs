@@ -18,7 +18,7 @@ use super::options::{ForeignFrom, Options};
 use super::reply::{Fixed, Reply, fixed};
 use super::sasl::{self, Claim, Exchange, Step};
 use super::users::{Identity, Verdict};
-use crate::mail::{Admd, BadMailbox, EnhancedStatus, Envelope, Recipient, ReversePath, Utf8};
+use crate::mail::{Admd, BadMailbox, EnhancedStatus, Envelope, Mailbox, Recipient, ReversePath, Utf8};
 
 /// One conversation.
 #[derive(Debug)]
@@ -296,18 +296,10 @@ impl Session {
             return Err(fixed::AUTH_REQUIRED);
         }
         let size = mail.size.unwrap_or(0);
-        match &mail.reverse_path {
-            ReversePath::Null => {}
-            ReversePath::Mailbox(from) if from.needs_utf8() && mail.utf8 == Utf8::No => return Err(fixed::UTF8_NOT_ASKED),
-            ReversePath::Mailbox(from) => {
-                if !self.house.admd.is_internal(from) && self.house.options.foreign_from == ForeignFrom::Reject {
-                    return Err(fixed::FOREIGN_SENDER);
-                }
-                if self.identity.as_ref().is_some_and(|identity| !identity.may_send_as(from)) {
-                    return Err(fixed::NOT_YOUR_ADDRESS);
-                }
-            }
+        if mail.utf8 == Utf8::No && mail.reverse_path.mailbox().is_some_and(Mailbox::needs_utf8) {
+            return Err(fixed::UTF8_NOT_ASKED);
         }
+        judge_sender(&mail.reverse_path, (&self.house.admd, self.house.options.foreign_from), self.identity.as_ref())?;
         match size {
             size if size > self.house.options.message_size => Err(fixed::TOO_BIG),
             size if !room(size) => Err(fixed::NO_ROOM),
@@ -389,6 +381,15 @@ impl Session {
             (_, Tally { talk, .. }) if *talk > TALK_MAX => (self, Act::Close(fixed::TOO_MUCH_TALK.into())),
             _ => (self, act),
         }
+    }
+}
+
+/// Whether mail may come from here: from the house, unless others may pass, and from who AUTH proved.
+pub fn judge_sender(from: &ReversePath, (admd, foreign_from): (&Admd, ForeignFrom), identity: Option<&Identity>) -> Result<(), Fixed> {
+    match from.mailbox() {
+        Some(from) if !admd.is_internal(from) && foreign_from == ForeignFrom::Reject => Err(fixed::FOREIGN_SENDER),
+        Some(from) if identity.is_some_and(|identity| !identity.may_send_as(from)) => Err(fixed::NOT_YOUR_ADDRESS),
+        Some(_) | None => Ok(()),
     }
 }
 

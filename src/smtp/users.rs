@@ -86,6 +86,11 @@ impl Users {
         Ok(())
     }
 
+    /// Who somebody would be after AUTH, by the name in the file.
+    pub fn identity(&self, name: &str) -> Option<Identity> {
+        self.known.load().get(name).map(|user| Identity::new(name.to_owned(), user.may_send_as.clone()))
+    }
+
     /// Checks a claim that came from this address.
     pub async fn verify(&self, claim: Claim, from: IpAddr, now: Timestamp) -> Verdict {
         // Counted before it is looked at, so that many at once cannot slip through together.

@@ -10,7 +10,7 @@ pub mod sealed;
 pub mod slots;
 
 pub use blobs::{BlobId, BlobWriter, Blobs};
-pub use records::{Check, Conflict, Records, Write};
+pub use records::{Check, Conflict, Records, Snapshot, Write};
 pub use sealed::SealedRecords;
 pub use slots::{FreshSlot, SlotNo, Slots};
 

@@ -62,4 +62,12 @@ pub trait Records: Send + Sync {
     fn commit_unhurried(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
         self.commit(checks, writes)
     }
+
+    /// All records as they are at this moment; what is written later is not in it.
+    fn snapshot(&self) -> Result<Snapshot, Fault> {
+        Err(Fault("this record store has its own backup".to_owned()))
+    }
 }
+
+/// Records of one moment: to be written into a new file whenever there is time, while the store goes on.
+pub type Snapshot = Box<dyn FnOnce(&std::path::Path) -> Result<(), Fault> + Send>;

@@ -7,20 +7,23 @@
 //!
 //! A commit that failed is never tried again on the same file handle: after a failed fsync the
 //! system may call pages clean that are not on the disk. Everybody in the batch hears of the fault,
-//! the file is closed, and the next request opens it anew, from what the disk has.
+//! the file is closed, and the next request opens it anew, from what the disk has. An engine that
+//! panics is a commit that failed: the writer outlives it, and answers nobody with more than a fault.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 use super::records::Record;
-use super::{Check, Conflict, Fault, Records, Write};
+use super::{Check, Conflict, Fault, Records, Snapshot, Write};
+use crate::event::{self, Event};
 
 /// An open store.
 pub struct RedbRecords {
@@ -41,7 +44,7 @@ impl RedbRecords {
                 }
             }
             // The engine panics over some damages instead of saying so.
-            let opened = std::panic::catch_unwind(|| builder().create(&path));
+            let opened = catch_unwind(|| builder().create(&path));
             let damaged = |_| Fault(format!("{}: the store is damaged\n    restore it from the backup", path.display()));
             opened.map_err(damaged)?.map_err(|error| refused(&path, &error))
         }))
@@ -74,7 +77,7 @@ impl Drop for RedbRecords {
         // The writer ends when nobody can ask any more; what was asked is done first.
         self.requests = None;
         if let Some(writer) = self.writer.take() {
-            // A writer that panicked has answered nobody, so nobody believes anything of it.
+            // Nothing is left to be done about how it ended.
             let _ = writer.join();
         }
     }
@@ -109,6 +112,41 @@ impl Records for RedbRecords {
     fn commit_unhurried(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
         self.ask(checks, writes, Hurry::Soon)
     }
+
+    fn snapshot(&self) -> Result<Snapshot, Fault> {
+        let moment = self.shared.database()?.begin_read().map_err(fault)?;
+        Ok(Box::new(move |path| copy(&moment, path)))
+    }
+}
+
+/// A new file with the records of one moment, and none of the free pages in which older ones still lie.
+fn copy(moment: &redb::ReadTransaction, path: &Path) -> Result<(), Fault> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let database = builder().create(path).map_err(|error| refused(path, &error))?;
+    let source = moment.open_table(RECORDS).map_err(fault)?;
+    let mut entries = source.iter().map_err(fault)?.peekable();
+    loop {
+        let mut transaction = begin(&database)?;
+        // One file that is not there until it is whole: only the last of its commits has to last.
+        let durability = if entries.peek().is_some() { Durability::None } else { Durability::Immediate };
+        transaction.set_durability(durability).map_err(fault)?;
+        transaction.open_table(FORMAT).map_err(fault)?.insert("version", VERSION).map_err(fault)?;
+        {
+            let mut table = transaction.open_table(RECORDS).map_err(fault)?;
+            let mut octets = 0;
+            while octets < BATCH_OCTETS
+                && let Some(entry) = entries.next()
+            {
+                let (key, stored) = entry.map_err(fault)?;
+                octets += stored.value().len();
+                table.insert(key.value(), stored.value()).map_err(fault)?;
+            }
+        }
+        transaction.commit().map_err(fault)?;
+        if matches!(durability, Durability::Immediate) {
+            return Ok(());
+        }
+    }
 }
 
 impl RedbRecords {
@@ -117,7 +155,7 @@ impl RedbRecords {
         let request = Request { checks, writes, hurry, answer };
         let stopped = || Fault("the writer of the store stopped".to_owned());
         self.requests.as_ref().ok_or_else(stopped)?.send(request).map_err(|_| stopped())?;
-        answered.recv().map_err(|_| stopped())?
+        answered.recv().map_err(|_| Fault("the writer of the store broke off".to_owned()))?
     }
 }
 
@@ -175,7 +213,11 @@ impl Writer {
                 size += next.size();
                 batch.push(next);
             }
-            self.settle(batch);
+            // Requests that are dropped in a panic are answered by that: nobody wrote them.
+            if catch_unwind(AssertUnwindSafe(|| self.settle(batch))).is_err() {
+                event::emit(&Event::Trouble { place: "store", fault: "the engine panicked; what it was writing is refused" });
+                self.close();
+            }
         }
     }
 
@@ -193,12 +235,18 @@ impl Writer {
                 }
             }
             Err(fault) => {
-                self.shared.replace(None);
+                self.close();
                 for request in batch {
                     let _ = request.answer.send(Err(Conflict::Fault(fault.clone())));
                 }
             }
         }
+    }
+
+    fn close(&self) {
+        let database = self.shared.replace(None);
+        // What a panic left behind may not close in peace.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
 
     fn usable(&mut self) -> Result<Arc<Database>, Fault> {

@@ -1,12 +1,13 @@
 //! Records whose values are sealed under META, the record's key bound as associated data.
 //!
 //! A store knows which key ring it belongs to: one record is there only to be opened at start. A
-//! store that holds anything is never taken over with other keys.
+//! store that holds anything is never taken over with other keys. The same record tells in which form the
+//! values are: a newer one is refused, an older one is brought to ours by [`STEPS`].
 
 use std::sync::Arc;
 
 use super::records::Record;
-use super::{Check, Conflict, Fault, Records, Write};
+use super::{Check, Conflict, Fault, Records, Snapshot, Write};
 use crate::crypto::{KeyRing, aead};
 
 /// What every module above uses instead of an engine.
@@ -27,11 +28,11 @@ impl SealedRecords {
     pub fn check_or_initialise(&self) -> Result<(), Fault> {
         match self.records.get(CHECK)? {
             Some(record) => match self.opened(record) {
-                Ok(_) => Ok(()),
+                Ok(mark) => self.migrate(&mark.value, STEPS),
                 Err(_) => Err(Fault(NOT_OURS.to_owned())),
             },
             None if self.records.scan(b"", b"", 1)?.is_empty() => {
-                let mark = self.put(CHECK.to_vec(), &[]);
+                let mark = self.mark(form(STEPS));
                 match self.records.commit(vec![Check::Absent(CHECK.to_vec())], vec![mark]) {
                     Ok(()) => Ok(()),
                     Err(Conflict::Check) => Err(Fault("another process marked the store at the same moment".to_owned())),
@@ -40,6 +41,36 @@ impl SealedRecords {
             }
             None => Err(Fault(NO_MARK.to_owned())),
         }
+    }
+
+    /// Step by step, each number written when its step is done. A stop at any moment makes the next start
+    /// begin that step anew.
+    fn migrate(&self, mark: &[u8], steps: &[Step]) -> Result<(), Fault> {
+        let found = match mark {
+            [] => FIRST,
+            number => number.try_into().map(u32::from_be_bytes).map_err(|_| Fault(NO_MARK.to_owned()))?,
+        };
+        if found > form(steps) {
+            let known = form(steps);
+            return Err(Fault(format!(
+                "the records have form {found}, this release knows {known}\n    run the newer release; nothing was changed"
+            )));
+        }
+        for (number, step) in (FIRST..).zip(steps).skip_while(|(number, _)| *number < found) {
+            step(self)?;
+            match self.records.commit(vec![], vec![self.mark(number + 1)]) {
+                Ok(()) => {}
+                Err(Conflict::Check) => return Err(Fault(NO_MARK.to_owned())),
+                Err(Conflict::Fault(fault)) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// The first form has an empty mark.
+    fn mark(&self, form: u32) -> Write {
+        let number = form.to_be_bytes();
+        self.put(CHECK.to_vec(), if form == FIRST { &[] } else { &number })
     }
 
     /// The keys.
@@ -80,6 +111,11 @@ impl SealedRecords {
         self.records.commit_unhurried(checks, writes)
     }
 
+    /// As [`Records::snapshot`]: what is sealed stays sealed.
+    pub fn snapshot(&self) -> Result<Snapshot, Fault> {
+        self.records.snapshot()
+    }
+
     fn opened(&self, record: Record) -> Result<Record, Fault> {
         let Record { key, value, version } = record;
         let plain = value.split_first_chunk::<4>().and_then(|(epoch, sealed)| {
@@ -97,6 +133,17 @@ fn place(key: &[u8]) -> Vec<u8> {
     [b"wx1/record/", key].concat()
 }
 
+/// What brings records of one form to the next. A step may be stopped and begun anew, so what it writes must be
+/// right to write twice, and what it removes must not be needed to begin: new records first, old ones last.
+type Step = fn(&SealedRecords) -> Result<(), Fault>;
+
+fn form(steps: &[Step]) -> u32 {
+    FIRST.saturating_add(u32::try_from(steps.len()).unwrap_or(u32::MAX))
+}
+
+/// From the first form to ours; the n-th step makes form n + 1 of form n, and none is ever removed.
+const STEPS: &[Step] = &[];
+const FIRST: u32 = 1;
 /// The record that tells whose store this is; `!` sorts before all others.
 const CHECK: &[u8] = b"!/check";
 const NOT_OURS: &str =
@@ -147,6 +194,33 @@ mod tests {
         ours.check_or_initialise().unwrap();
         assert!(sealed(&engine).check_or_initialise().unwrap_err().0.contains("another key ring"));
         ours.check_or_initialise().unwrap();
+    }
+
+    fn rename(records: &SealedRecords, (from, to): (&[u8], &[u8])) -> Result<(), Fault> {
+        for record in records.scan(from, from, 9)? {
+            let key = [to, record.key.strip_prefix(from).unwrap()].concat();
+            records.commit(vec![], vec![records.put(key, &record.value)]).map_err(|_| Fault(String::from("not written")))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_older_form_is_brought_to_ours_and_a_stopped_step_is_begun_anew() {
+        let engine = engine();
+        let records = sealed(&engine);
+        records.check_or_initialise().unwrap();
+        records.commit(vec![], vec![records.put(b"a/1".to_vec(), b"kept")]).unwrap();
+        let first: Step = |records| rename(records, (b"a/", b"b/"));
+        let stopped: Step = |records| rename(records, (b"b/", b"c/")).and(Err(Fault(String::from("stopped"))));
+        let second: Step = |records| rename(records, (b"b/", b"c/"));
+        let mark = || records.get(CHECK).unwrap().unwrap().value;
+        assert_eq!(records.migrate(&mark(), &[first, stopped]), Err(Fault(String::from("stopped"))));
+        assert_eq!(mark(), 2_u32.to_be_bytes(), "the first step is done for good");
+        records.migrate(&mark(), &[first, second]).unwrap();
+        assert_eq!((mark().as_slice(), records.get(b"c/1").unwrap().unwrap().value.as_slice()), (&3_u32.to_be_bytes()[..], &b"kept"[..]));
+        let never: Step = |_| Err(Fault(String::from("begun twice")));
+        records.migrate(&mark(), &[never, never]).unwrap();
+        assert!(records.check_or_initialise().unwrap_err().0.contains("newer release"), "this release has no second form");
     }
 
     #[test]

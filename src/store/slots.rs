@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -75,7 +75,7 @@ impl FileSlots {
             let mut found = [0; 5];
             file.read_exact_at(&mut found, 0)?;
             if found != header() {
-                return Err(at(&"not a slot file of version 1\n    restore it from the backup, or run the newer release"));
+                return Err(at(&refusal(found)));
             }
         }
         let bitmaps = (0..length.saturating_sub(PAGE) / GROUP).map(|group| read_bitmap(&file, group)).collect::<Result<Vec<_>, _>>()?;
@@ -87,6 +87,24 @@ impl FileSlots {
     /// How many slots the file has room for.
     pub fn places(&self) -> u32 {
         self.lock().count()
+    }
+
+    /// Whether the slot still holds what it was given out with.
+    pub fn lives(&self, slot: SlotNo) -> Result<bool, Fault> {
+        let (places, at) = (self.lock(), place(slot));
+        Ok(places.is_taken(at) && number(at, &*self.at(at)?) == slot)
+    }
+
+    /// All slots as they are at this moment, in a new file. Nobody gets or loses one meanwhile.
+    pub fn copy_to(&self, path: &Path) -> Result<(), Fault> {
+        let _nobody = self.lock();
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut octets = Zeroizing::new(vec![0; PAGE as usize]);
+        for page in 0..self.file.metadata()?.len() / PAGE {
+            self.file.read_exact_at(&mut octets, page * PAGE)?;
+            copy.write_all(&octets)?;
+        }
+        Ok(copy.sync_all()?)
     }
 
     /// Frees every slot but these and those made ready by this process; for a holder that knows
@@ -107,7 +125,7 @@ impl FileSlots {
     fn make_ready(&self, places: &mut Places, count: usize) -> Result<(), Fault> {
         while places.free.len() < count {
             let group = places.bitmaps.len() as u64;
-            self.file.set_len(PAGE + (group + 1) * GROUP)?;
+            preallocate(&self.file, group)?;
             places.bitmaps.push(vec![0; PAGE as usize]);
             let first = u32::try_from(group).ok().and_then(|group| group.checked_mul(SLOTS_A_GROUP)).ok_or_else(full)?;
             places.free.extend(first..first.checked_add(SLOTS_A_GROUP).ok_or_else(full)?);
@@ -241,6 +259,17 @@ enum Mark {
     Free,
 }
 
+/// Room for one more group, on the disk: a disk that is full says so before a slot is promised, and a slot that is
+/// overwritten lies where it lay.
+fn preallocate(file: &File, group: u64) -> io::Result<()> {
+    let from = PAGE + group * GROUP;
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), from, GROUP) {
+        // A file system that promises no room gets the octets.
+        Err(rustix::io::Errno::OPNOTSUPP) => file.write_all_at(&vec![0; GROUP as usize], from),
+        done => Ok(done?),
+    }
+}
+
 fn read_bitmap(file: &File, group: u64) -> Result<Vec<u8>, Fault> {
     let mut bitmap = vec![0; PAGE as usize];
     file.read_exact_at(&mut bitmap, PAGE + group * GROUP)?;
@@ -268,6 +297,17 @@ const fn offset(at: u32) -> u64 {
 
 fn full() -> Fault {
     Fault("the slot file is full".to_owned())
+}
+
+/// What is said of a file that begins otherwise.
+fn refusal(found: [u8; 5]) -> String {
+    let [magic @ .., version] = header();
+    match found {
+        [a, b, c, d, newer] if [a, b, c, d] == magic && newer > version => {
+            format!("version {newer} is of a newer release, this one knows {version}\n    run the newer release; nothing was changed")
+        }
+        _ => String::from("not a slot file\n    restore it from the backup"),
+    }
 }
 
 const fn header() -> [u8; 5] {

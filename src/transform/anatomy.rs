@@ -125,7 +125,7 @@ fn is_enveloped(part: &Part) -> bool {
 }
 
 /// The findings of some decisions.
-pub(super) fn findings(decisions: &[Decision]) -> impl Iterator<Item = &Finding> {
+fn findings(decisions: &[Decision]) -> impl Iterator<Item = &Finding> {
     decisions.iter().flat_map(|decision| &decision.because).flat_map(|reason| match reason {
         Reason::Policy { findings, .. } => findings.as_slice(),
         Reason::RaisedFor(finding) => std::slice::from_ref(finding),

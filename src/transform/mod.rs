@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::mail::{Admd, Envelope, HeaderField, Mailbox, Message, Recipient, Return, decode};
-use crate::policy::{Decision, Go, Place, Protection, Shown, Verdict, Wish};
+use crate::policy::{Decision, Go, Protection, Shown, Verdict, Wish};
 use crate::queue::{Carries, NewEntry};
 use crate::vault::{Link, NewParcel, ParcelId};
 
@@ -222,7 +222,6 @@ impl Linking<'_> {
     }
 
     fn edit<'l>(&'l self, letter: &'l Letter) -> Edit<'l> {
-        let found_in_header = anatomy::findings(&self.variant.decisions).any(|finding| finding.place == Place::Header);
         let shown = self.variant.verdict.subject == Shown::Kept;
         Edit {
             frame: self.frame,
@@ -231,7 +230,7 @@ impl Linking<'_> {
             body: Body::Anew,
             scope: match self.road {
                 Road::Pass | Road::Files => Scope::Everything,
-                Road::Parts | Road::Raw if found_in_header => Scope::Nameless,
+                Road::Parts | Road::Raw if self.variant.verdict.header == Shown::Replaced => Scope::Nameless,
                 Road::Parts | Road::Raw => Scope::Listed,
             },
         }

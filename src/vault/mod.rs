@@ -2,7 +2,7 @@
 //!
 //! `seal` makes a parcel durable, still *pending*; the commit of its entries in the queue makes it
 //! *live*; the sweeper removes what stayed pending for an hour, what expired and what was shredded.
-//! `admit` turns a link into knowledge without any effect; `open` asks for a [`Grant`].
+//! `admit` turns a link into knowledge without any effect; reading asks for a [`Grant`].
 
 //! A clock that is set back revives nothing: the latest time ever seen is kept with the records.
 //! A password that was told another way is part of the wrap itself ([`Vault::seal_told`]).
@@ -25,13 +25,16 @@ mod clock;
 mod opening;
 pub mod parcel;
 mod record;
+mod restoring;
 mod sealing;
 mod sweeping;
 mod wrap;
 
 use clock::HighWater;
-pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State};
+pub use opening::{Shelf, Spending};
+pub use parcel::{Access, Contents, Factor, Item, ItemId, Kind, ParcelId, RecipientId, Role, State, Words};
 use record::{Stage, StoredLink, StoredParcel, StoredRecipient, StoredState, Tombstone, Way};
+pub use restoring::{Blocked, CaughtUp};
 
 /// Where parcels are kept.
 pub struct Vault {
@@ -50,11 +53,11 @@ pub struct NewParcel<'a> {
     /// The author, for the pages and for questions back.
     pub sender: Mailbox,
     /// Display name of the author, decoded.
-    pub sender_name: Option<String>,
+    pub sender_name: Option<Words>,
     /// The message's own Message-ID.
     pub message_id: String,
     /// The subject as the pages show it.
-    pub subject: String,
+    pub subject: Words,
     /// Date field of the message.
     pub date: Option<Timestamp>,
     /// To and Cc as the pages show them; never Bcc.
@@ -186,6 +189,11 @@ impl Vault {
     /// Over its stores. Blobs and slots are this vault's alone: it sweeps what no parcel of its own names.
     pub const fn new(records: SealedRecords, blobs: Arc<dyn Blobs>, slots: Arc<dyn Slots>) -> Self {
         Self { records, blobs, slots, time: HighWater::new(), census: Mutex::new(None) }
+    }
+
+    /// Makes parcels live apart from their entries: their mail goes out without any.
+    pub fn go_live(&self, writes: Vec<Write>) -> Result<(), Fault> {
+        self.records.commit(vec![], writes).map_err(record::fault)
     }
 
     /// What a link leads to. Pure: no counter, no record, no time measured.

@@ -84,6 +84,33 @@ pub struct Item {
     pub left: Option<u32>,
 }
 
+/// Words of a message that stand outside of its body, and where they are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Words {
+    /// They stand in the mail that carries the link, and so among the metadata.
+    Shown(String),
+    /// Policy keeps them out of that mail: sealed with the content, they open with the link alone.
+    Hidden(String),
+}
+
+impl Words {
+    /// The words, where anybody may see them.
+    pub fn shown(&self) -> Option<&str> {
+        match self {
+            Self::Shown(words) => Some(words),
+            Self::Hidden(_) => None,
+        }
+    }
+
+    /// The words, where only the recipient may see them.
+    pub fn hidden(&self) -> Option<&str> {
+        match self {
+            Self::Hidden(words) => Some(words),
+            Self::Shown(_) => None,
+        }
+    }
+}
+
 /// What is kept as metadata of a parcel, seen by one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
@@ -91,11 +118,11 @@ pub struct Contents {
     pub kind: Kind,
     /// The author.
     pub sender: Mailbox,
-    /// The author's display name.
+    /// The author's display name, unless it is hidden.
     pub sender_name: Option<String>,
     /// The message's Message-ID.
     pub message_id: String,
-    /// Subject.
+    /// Subject; empty where it is hidden.
     pub subject: String,
     /// Date of the message.
     pub date: Option<Timestamp>,

@@ -106,7 +106,17 @@ pub(super) enum Tombstone {
     Blocked,
 }
 
-/// The manifest: where each item lies in the content, and what it is.
+/// The manifest: what opens with the link alone.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredManifest {
+    /// The subject, where policy hides it.
+    pub subject: Option<String>,
+    /// The author's display name, where policy hides it.
+    pub sender_name: Option<String>,
+    pub items: Vec<StoredItem>,
+}
+
+/// Where an item lies in the content, and what it is.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredItem {
     pub role: Role,

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::parcel::{ItemId, ParcelId, RecipientId};
-use super::record::{self, Lies, Stage, StoredItem, StoredParcel, StoredRecipient, StoredState, Way};
+use super::record::{self, Lies, Stage, StoredItem, StoredManifest, StoredParcel, StoredRecipient, StoredState, Way};
 use super::wrap::{self, Opener, Whose};
-use super::{Link, NewItem, NewParcel, PENDING_FOR, Sealed, Vault};
+use super::{Link, NewItem, NewParcel, PENDING_FOR, Sealed, Vault, Words};
 use crate::crypto::aead::{self, Key};
 use crate::crypto::stream::{self, SegmentId};
 use crate::crypto::{LinkSecret, derive, random};
@@ -42,7 +42,10 @@ impl Vault {
         let stored = StoredParcel { items: u32::try_from(items.len()).map_err(|_| too_large())?, content: content.lies(), ..stored };
         let waits = record::due_key(now.as_second().saturating_add(PENDING_FOR), id);
         writes.push(record::write(&self.records, record::parcel_key(id), &stored)?);
-        writes.push(self.records.put(record::manifest_key(id), &seal_manifest(id, &dek, &items)?));
+        let hidden = |words: &Words| words.hidden().map(str::to_owned);
+        let manifest =
+            StoredManifest { subject: hidden(&parcel.subject), sender_name: parcel.sender_name.as_ref().and_then(hidden), items };
+        writes.push(self.records.put(record::manifest_key(id), &seal_manifest(id, &dek, &manifest)?));
         writes.push(state.write(&self.records, id)?);
         writes.push(self.records.put(waits.clone(), &[]));
         if let Content::Small(octets) = content {
@@ -55,7 +58,7 @@ impl Vault {
             Write::Delete(waits),
             self.records.put(record::due_key(state.expires, id), &[]),
         ];
-        let items = (0..).zip(items).map(|(place, item)| item.seen(ItemId(place), parcel.access.downloads)).collect();
+        let items = (0..).zip(manifest.items).map(|(place, item)| item.seen(ItemId(place), parcel.access.downloads)).collect();
         Ok(Sealed { parcel: id, items, links, go_live })
     }
 
@@ -94,9 +97,9 @@ fn stored_parcel(parcel: &NewParcel<'_>, recipients: Vec<StoredRecipient>, now: 
     StoredParcel {
         kind: parcel.kind,
         sender: parcel.sender.to_string(),
-        sender_name: parcel.sender_name.clone(),
+        sender_name: parcel.sender_name.as_ref().and_then(Words::shown).map(str::to_owned),
         message_id: parcel.message_id.clone(),
-        subject: parcel.subject.clone(),
+        subject: parcel.subject.shown().unwrap_or_default().to_owned(),
         date: parcel.date.map(Timestamp::as_second),
         visible: parcel.visible.iter().map(ToString::to_string).collect(),
         sealed: now.as_second(),
@@ -107,14 +110,19 @@ fn stored_parcel(parcel: &NewParcel<'_>, recipients: Vec<StoredRecipient>, now: 
     }
 }
 
-fn seal_manifest(id: ParcelId, dek: &Key, items: &[StoredItem]) -> Result<Vec<u8>, Fault> {
-    let plain = postcard::to_allocvec(items).map_err(|error| Fault(error.to_string()))?;
+fn seal_manifest(id: ParcelId, dek: &Key, manifest: &StoredManifest) -> Result<Vec<u8>, Fault> {
+    let plain = postcard::to_allocvec(manifest).map_err(|error| Fault(error.to_string()))?;
     Ok(aead::seal(&manifest_key(id, dek), MANIFEST, &plain))
 }
 
-/// Opens what sealing wrote; `None` when it does not open.
-pub(super) fn open_manifest(id: ParcelId, dek: &Key, sealed: &[u8]) -> Option<Vec<StoredItem>> {
-    postcard::from_bytes(&aead::open(&manifest_key(id, dek), MANIFEST, sealed).ok()?).ok()
+/// Opens what sealing wrote, in this version or the first; `None` when it does not open.
+pub(super) fn open_manifest(id: ParcelId, dek: &Key, sealed: &[u8]) -> Option<StoredManifest> {
+    let key = manifest_key(id, dek);
+    if let Ok(plain) = aead::open(&key, MANIFEST, sealed) {
+        return postcard::from_bytes(&plain).ok();
+    }
+    let items = postcard::from_bytes(&aead::open(&key, MANIFEST_OF_ITEMS, sealed).ok()?).ok()?;
+    Some(StoredManifest { subject: None, sender_name: None, items })
 }
 
 fn manifest_key(id: ParcelId, dek: &Key) -> Key {
@@ -187,6 +195,8 @@ fn too_large() -> Fault {
     Fault("more items than a parcel can count".to_owned())
 }
 
-const MANIFEST: &[u8] = b"wx1/manifest";
+const MANIFEST: &[u8] = b"wx2/manifest";
+/// The first version was the list of items alone.
+const MANIFEST_OF_ITEMS: &[u8] = b"wx1/manifest";
 /// Sealed octets up to which the content lies in a record.
 const SMALL: usize = 64 << 10;

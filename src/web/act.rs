@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::form::{self, Act, Forged, Knock, Trespass};
-use super::guard::Speech;
+use super::guard::{self, Speech};
 use super::range::{self, Wanted};
 use super::view::{self, Problem};
 use super::{App, stream};
@@ -14,6 +14,7 @@ use crate::channel::download::{DownloadId, Ready};
 use crate::channel::{Field, Refused, Stage, Token, Visit, name};
 use crate::crypto::LinkSecret;
 use crate::secret::Secret;
+use crate::store::Fault;
 use crate::vault::ItemId;
 
 type Answer = Response<Body>;
@@ -136,6 +137,11 @@ pub async fn download_all(State(app): State<App>, request: Request) -> Answer {
     take(app, request, |channel, visit, _| channel.take_all(visit)).await
 }
 
+/// `POST /message/save`: the message as a file.
+pub async fn save(State(app): State<App>, request: Request) -> Answer {
+    take(app, request, |channel, visit, _| channel.save(visit)).await
+}
+
 /// `GET /d/<download>`: the octets of what was spent.
 pub async fn fetch(State(app): State<App>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
@@ -226,9 +232,9 @@ async fn document(app: &App, parts: &Parts, paper: Paper) -> Answer {
         Ok(visit) => visit,
         Err(refused) => return view::refused(app, speech, refused),
     };
-    match app.call(move |channel| channel.html(&visit).map(|clean| (visit, clean))).await {
-        Ok((visit, clean)) => {
-            let head = matches!(paper, Paper::Sheet).then_some(&visit.admitted);
+    match app.call(move |channel| Ok((channel.told(&visit)?, channel.html(&visit)?))).await {
+        Ok((admitted, clean)) => {
+            let head = matches!(paper, Paper::Sheet).then_some(&admitted);
             view::document(app, speech, &clean, head)
         }
         Err(refused) => view::refused(app, speech, refused),
@@ -280,9 +286,11 @@ async fn serve(app: &App, parts: &Parts, ready: Ready) -> Result<Answer, Refused
     }
     label(&mut answer, &ready, octets.end - octets.start);
     if parts.method == Method::GET {
+        let client = guard::address(parts, &app.options);
+        let seat = app.room.download(client).ok_or_else(|| Refused::Fault(Fault("more downloads run than there is room for".into())))?;
         let size = octets.end - octets.start;
         let content = app.call(move |channel| channel.fetch(ready, octets)).await?;
-        *answer.body_mut() = stream::body(content, size);
+        *answer.body_mut() = stream::body(content, size, seat);
     }
     Ok(answer)
 }

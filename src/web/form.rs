@@ -8,6 +8,7 @@ use axum::http::Request;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::guard::Source;
 use super::{App, guard};
 use crate::channel::{Refused, Visit};
 
@@ -40,12 +41,16 @@ pub struct Act {
     pub item: Option<u32>,
 }
 
-/// Reads a form whose origin is proved.
+/// Reads a form that stands outside of any visit: its browser says that it came from our page.
 pub async fn read<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<(Parts, T), Forged> {
-    let (parts, body) = request.into_parts();
-    if !app.site.is_ours(&parts.headers) {
-        return Err(Forged);
+    match app.site.source(request.headers()) {
+        Source::Ours => fields(app, request).await,
+        Source::Foreign | Source::Unsaid => Err(Forged),
     }
+}
+
+async fn fields<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<(Parts, T), Forged> {
+    let (parts, body) = request.into_parts();
     let body = http_body_util::Limited::new(body, FORM_MAX);
     let whole = Request::from_parts(parts.clone(), Body::new(body));
     let time = Duration::from_secs(app.options.request_seconds);
@@ -62,9 +67,13 @@ pub async fn visit(app: &App, parts: &Parts) -> Result<Visit, Refused> {
     app.call(move |channel| channel.visit(&token)).await
 }
 
-/// Reads a form of a visit: origin and token proved.
+/// Reads a form of a visit: its token is right, and its browser says of no other page that it came from there.
 pub async fn act(app: &App, request: Request<Body>) -> Result<(Parts, Visit, Act), Trespass> {
-    let (parts, act): (Parts, Act) = read(app, request).await.map_err(|Forged| Trespass::Forged)?;
+    let read = match app.site.source(request.headers()) {
+        Source::Ours | Source::Unsaid => fields(app, request).await,
+        Source::Foreign => Err(Forged),
+    };
+    let (parts, act): (Parts, Act) = read.map_err(|Forged| Trespass::Forged)?;
     let visit = visit(app, &parts).await.map_err(Trespass::Refused)?;
     if !app.channel.is_form_token(&visit.token, &act.token) {
         return Err(Trespass::Forged);

@@ -11,9 +11,12 @@ mod asset;
 mod form;
 mod guard;
 mod page;
+mod pulse;
 mod range;
+mod room;
 mod route;
 mod server;
+mod socket;
 mod stream;
 mod view;
 
@@ -23,11 +26,12 @@ use std::sync::Arc;
 
 use crate::channel::{Channel, Refused};
 use crate::mistake::Mistake;
+use crate::net::descriptors::Shares;
 use crate::store::Fault;
 
 pub use page::Pages;
 pub use route::{ROUTES, router};
-pub use server::serve;
+pub use server::{Shown, serve};
 
 crate::options! {
     /// The listener of the pages.
@@ -36,6 +40,8 @@ crate::options! {
         listen: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 443)),
         /// What links begin with, as in `https://secure.example.org`.
         base_url: String = String::new(),
+        /// What links began with before, as in `["https://old.example.org"]`: hosts that are still yours and lead here. Links below them go on to `base_url`, forms from them count as ours.
+        old_hosts: Vec<String> = Vec::new(),
         /// Who speaks TLS with browsers: `here` with the certificates of `[store]`, or a `proxy` in front of us.
         tls: Tls = Tls::Here,
         /// Connections at the same time.
@@ -46,7 +52,7 @@ crate::options! {
         request_seconds: u64 = 15,
         /// Seconds in which a client must take something of what is sent to it.
         stall_seconds: u64 = 60,
-        /// Seconds that running downloads get when the gateway stops.
+        /// Seconds that running downloads get when the gateway stops. At most 20.
         drain_seconds: u64 = 20,
         /// Networks of reverse proxies in front of us: their X-Forwarded-For says who the client is.
         proxies: Vec<ipnet::IpNet> = Vec::new(),
@@ -70,6 +76,7 @@ pub struct App {
     pages: Arc<Pages>,
     options: Arc<Options>,
     site: Arc<guard::Site>,
+    room: Arc<room::Room>,
 }
 
 impl App {
@@ -77,14 +84,22 @@ impl App {
     /// (`page/<name>.html`, `assets/style.css`, `assets/mark.svg`).
     pub fn new(channel: Arc<Channel>, options: Options, overrides: Option<&Path>) -> Result<Self, Mistake> {
         let pages = Pages::new(channel.brand(), overrides)?;
-        let site = guard::Site::new(&channel.brand().base_url);
-        Ok(Self { channel, pages: Arc::new(pages), options: Arc::new(options), site: Arc::new(site) })
+        let site = guard::Site::new(&channel.brand().base_url, &options.old_hosts);
+        let room = room::Room::new(&options, Shares::now());
+        Ok(Self { channel, pages: Arc::new(pages), options: Arc::new(options), site: Arc::new(site), room: Arc::new(room) })
     }
 
-    /// Calls the channel off the I/O threads.
+    /// Calls the channel off the I/O threads, when there is a turn.
     async fn call<T: Send + 'static>(&self, act: impl FnOnce(&Arc<Channel>) -> Result<T, Refused> + Send + 'static) -> Result<T, Refused> {
+        let Some(turn) = self.room.turn().await else {
+            return Err(Refused::Fault(Fault("more is asked of the pages than they can do".into())));
+        };
         let channel = Arc::clone(&self.channel);
-        let done = tokio::task::spawn_blocking(move || act(&channel)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            act(&channel)
+        });
+        let done = done.await;
         done.unwrap_or_else(|error| Err(Refused::Fault(Fault(error.to_string()))))
     }
 }

@@ -2,15 +2,16 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
+use super::pulse::Pulse;
 use super::{App, act};
 
-/// Methods and templates of all routes, as the log names them. HEAD goes where GET goes.
-pub const ROUTES: [(&str, &str); 20] = [
+/// Methods and templates of all routes: what a stranger can ask for, and nothing else. HEAD goes where GET goes.
+pub const ROUTES: [(&str, &str); 23] = [
     ("GET", "/"),
     ("GET", "/help"),
     ("GET", "/healthz"),
@@ -29,19 +30,25 @@ pub const ROUTES: [(&str, &str); 20] = [
     ("POST", "/message/download"),
     ("GET", "/message/all"),
     ("POST", "/message/all"),
+    ("GET", "/message/save"),
+    ("POST", "/message/save"),
     ("GET", "/d/{download}"),
+    ("GET", "/leave"),
     ("POST", "/leave"),
 ];
 
 /// The router, for the server and for tests without one.
 pub fn router(app: App) -> Router {
-    Router::new()
+    let landings = Router::new()
         .route("/", get(act::home))
         .route("/help", get(act::help))
+        .route("/m/{*link}", get(act::landing).post(act::knock))
+        .layer(middleware::from_fn_with_state(app.clone(), forward));
+    Router::new()
+        .merge(landings)
         .route("/healthz", get(act::health))
         .route("/robots.txt", get(act::robots))
         .route("/assets/{name}", get(act::asset))
-        .route("/m/{*link}", get(act::landing).post(act::knock))
         .route("/password", get(act::password).post(act::prove))
         .route("/password/send", get(act::back).post(act::send_password))
         .route("/message", get(act::message))
@@ -49,6 +56,7 @@ pub fn router(app: App) -> Router {
         .route("/message/print", get(act::print))
         .route("/message/download", get(act::back).post(act::download))
         .route("/message/all", get(act::back).post(act::download_all))
+        .route("/message/save", get(act::back).post(act::save))
         .route("/d/{download}", get(act::fetch))
         .route("/leave", get(act::back).post(act::leave))
         .fallback(act::missing)
@@ -56,9 +64,23 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Puts on every answer what it does not set itself.
+/// Who comes by an old host goes on to the new one. A form that was open during the move is taken where it
+/// was, and so is the visit that follows: its cookie knows no other host.
+async fn forward(State(app): State<App>, request: Request, next: Next) -> Response {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    match app.site.moved(request.uri(), request.headers()).filter(|_| looks) {
+        Some(place) => Redirect::permanent(&place).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Puts on every answer what it does not set itself, and keeps up the pulse of its connection.
 async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
+    let answering = request.extensions().get::<Pulse>().map(Pulse::answer);
     let mut answer = next.run(request).await;
+    if let Some(answering) = answering {
+        answer = answer.map(|body| answering.watch(body));
+    }
     let headers = answer.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));

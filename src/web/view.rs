@@ -42,8 +42,8 @@ pub fn landing(app: &App, speech: Speech, admitted: &Admitted, problem: Option<P
         Kind::PublicFiles | Kind::SecureFiles => "files",
     };
     let status = if problem.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
-    let until = until(app, speech, admitted);
-    app.pages.respond((status, "landing.html"), speech, context! { kind, until, problem => Problem::value(problem) })
+    let (until, shared) = (until(app, speech, admitted), app.channel.is_shared(admitted));
+    app.pages.respond((status, "landing.html"), speech, context! { kind, until, shared, problem => Problem::value(problem) })
 }
 
 /// *Send my password*, and the field once it was pressed.
@@ -51,7 +51,7 @@ pub fn password(app: &App, speech: Speech, visit: &Visit, shown: (Field, Option<
     let (field, problem) = shown;
     let status = if problem.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
     let values = context! {
-        mailbox => visit.admitted.mailbox.to_string(),
+        mailbox => visit.mailbox().to_string(),
         token => app.channel.form_token(&visit.token),
         field => field == Field::Shown,
         kind => if visit.admitted.contents.kind == Kind::SecureMessage { "message" } else { "files" },
@@ -76,9 +76,11 @@ pub fn message(app: &App, speech: Speech, visit: &Visit, letter: &Letter) -> Res
         blocked,
         token => app.channel.form_token(&visit.token),
         files => letter.files.iter().map(|item| file(speech, item)).collect::<Vec<_>>(),
-        raw => letter.raw.as_ref().map(|item| item.id.0),
+        save => letter.admitted.contents.kind == Kind::SecureMessage && letter.raw.as_ref().is_none_or(|raw| raw.left != Some(0)),
+        limited => letter.files.iter().any(|item| item.left.is_some()),
         until => until(app, speech, &letter.admitted),
         minutes => app.channel.idle_minutes(),
+        reader => visit.member().map(ToString::to_string),
         ..head(app, speech, &letter.admitted)
     };
     app.pages.respond((StatusCode::OK, "message.html"), speech, values)

@@ -5,11 +5,10 @@ import argparse
 import base64
 import pathlib
 import re
-import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "peers"))
-from gateway import Gateway, wait_for_port, workplace  # noqa: E402
+from gateway import Gateway, ending, wait_for_port, workplace  # noqa: E402
 from recipient import Recipient  # noqa: E402
 from sink import Sink  # noqa: E402
 
@@ -48,7 +47,7 @@ def main():
     arguments = arguments.parse_args()
     place, sink = workplace(), Sink()
     gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{sink.port}", '\n[log]\nlevel = "debug"\n')
-    try:
+    with ending(gateway, place):
         gateway.start()
         send(gateway.smtp)
         link = re.search(r"http://\S+/m/([a-z2-7]{32})", text_of(sink.wait_for(lambda mails: len(mails) >= 1)[0][1]))
@@ -82,9 +81,6 @@ def main():
             print(f"  {hit}", file=sys.stderr)
         if hits or len(places) < 6 or not places["log"]:
             raise SystemExit(1)
-    finally:
-        gateway.stop()
-        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":

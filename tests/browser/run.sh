@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The real gateway with the demo's mailboxes, walked through in Chromium: by recipients, by a scanner, by attackers.
+# The real gateway with the demo's mailboxes, walked through in Chromium: by recipients, by a scanner, by attackers; and in a text browser.
 # Pictures of every page are left in target/walk.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -20,5 +20,6 @@ status=0
 timeout 240 node tests/browser/walk.mjs "$overview" "$smtp" || status=1
 timeout 120 node tests/browser/scanner.mjs "$overview" || status=1
 timeout 120 node tests/browser/attack.mjs "$overview" "$smtp" || status=1
+timeout 120 python3 tests/browser/lynx.py --program "$program" || status=1
 timeout 60 python3 tests/browser/canary.py --program "$program" || status=1
 exit $status

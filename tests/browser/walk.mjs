@@ -48,7 +48,7 @@ async function message() {
   await look(page, "2-wrong-address");
   await enter(page, { link, address, mailboxes, looks: (name) => look(page, name), isWrongFirst: true });
   await look(page, "5-message");
-  await hundred(page, [link, "/message", "/message/body", "/message/print", "/password", "/message/download", "/message/all", "/leave", "/help", "/"]);
+  await hundred(page, [link, "/message", "/message/body", "/message/print", "/password", "/message/download", "/message/all", "/message/save", "/leave", "/help", "/"]);
   const file = await save(page, () => page.click(".files button >> nth=0"));
   expect(sum(file) === sum("person,value,unit\n850709-9805,141,g/l\n850709-9805,4.9,mmol/l\n"), "the file is not the one that was sent");
   await page.click(".files summary >> nth=0");
@@ -81,7 +81,7 @@ async function open() {
   const content = "Parking is free on Sunday.\n".repeat(3000);
   const part = (name) => `--b\nContent-Type: text/plain\nContent-Disposition: attachment; filename="${name}"\nContent-Transfer-Encoding: base64\n\n${Buffer.from(content).toString("base64").replace(/(.{76})/g, "$1\n")}\n`;
   const before = await mailboxes.count();
-  await send(smtp, "lotta@mail.example", `From: Emma Lind <emma@clinic.example>\nTo: lotta@mail.example\nSubject: [public] Parking\nMessage-ID: <parking@clinic.example>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nFor everybody.\n${part("parking.txt")}${part("Parking.TXT")}--b--\n`);
+  await send(smtp, "lotta@mail.example", `From: Emma Lind <emma@clinic.example>\nTo: lotta@mail.example\nSubject: [public] [max: 3] Parking\nMessage-ID: <parking@clinic.example>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nFor everybody.\n${part("parking.txt")}${part("Parking.TXT")}--b--\n`);
   const link = await mailboxes.link("lotta@mail.example", before);
   const page = await visitor(browser, new URL(link).host);
   await page.goto(link);
@@ -91,6 +91,8 @@ async function open() {
   await page.click("button.primary");
   await page.waitForURL("**/message*");
   await look(page, "14-public-files");
+  expect((await standing(page)).includes("3 downloads left"), "nothing is limited that a look could spend");
+  await hundred(page, [link, "/message", "/message/body", "/message/print", "/message/download", "/message/all", "/message/save", "/password", "/password/send", "/leave"]);
   expect(sum(await save(page, () => page.click(".files button >> nth=0"))) === sum(content), "the public file is another");
   const archive = await save(page, () => page.click("form[action^='/message/all'] button"));
   expect(archive.readUInt32LE(0) === 0x04034b50 && archive.includes("parking.txt") && archive.length > 2 * content.length, "the archive is none");

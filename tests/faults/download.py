@@ -1,18 +1,18 @@
 """One large file through the gateway and out again by curl: cut off by the client, cut off by kill -9 of the gateway, resumed
-each time; the same octets, one download spent, memory bounded."""
+each time; the same octets, one download spent, memory bounded. Then the gateway is stopped while it goes out once more: a
+download that can end in time ends, one that cannot is cut."""
 
 import argparse
 import hashlib
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "peers"))
-from gateway import Gateway, workplace, wait_for_port  # noqa: E402
+from gateway import Gateway, ending, workplace, wait_for_port  # noqa: E402
 from memory import content, send, text_of  # noqa: E402
 from recipient import Forms, Recipient  # noqa: E402
 from sink import Sink  # noqa: E402
@@ -49,8 +49,9 @@ def main():
     sink = Sink()
     gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{sink.port}")
     config = gateway.directory / "waxseal.toml"
-    config.write_text(config.read_text().replace("[smtp]\n", f"[smtp]\nmessage_size = {octets * 3 // 2 + 1_000_000}\n"))
-    try:
+    settings = config.read_text().replace("[smtp]\n", f"[smtp]\nmessage_size = {octets * 3 // 2 + 1_000_000}\n")
+    config.write_text(settings.replace("[web]\n", f"[web]\ndrain_seconds = {DRAIN}\n"))
+    with ending(gateway, place):
         gateway.start()
         began = time.monotonic()
         send(gateway.smtp, 1, octets)
@@ -92,13 +93,30 @@ def main():
               f"octets {'the same' if same else 'DIFFERENT'}; peak {used:.0f} MiB ({before:.0f} before, limit {arguments.limit}); {granted} download spent")
         if not (same and 0 < first < second < octets and used <= arguments.limit and press(recipient) == url):
             raise SystemExit(1)
-    except BaseException:
-        sys.stderr.write(gateway.log()[-4000:])
-        raise
-    finally:
-        gateway.stop()
-        shutil.rmtree(place, ignore_errors=True)
+        if not stops(gateway, ["curl", "-sS", "-f", "-b", cookie(recipient), "-o", target, url], octets):
+            raise SystemExit(1)
 
+
+def stops(gateway, fetch, octets):
+    """A stop while the file goes out: in less than the time that is given, and in more."""
+    kept = []
+    for seconds, ends in ((DRAIN - 2, True), (DRAIN * 4, False)):
+        running = subprocess.Popen([*fetch, "--limit-rate", str(octets // seconds)], stderr=subprocess.DEVNULL)
+        time.sleep(1)
+        began = time.monotonic()
+        code = gateway.stop()
+        took = time.monotonic() - began
+        size = running.wait() == 0 and pathlib.Path(fetch[fetch.index("-o") + 1]).stat().st_size
+        kept.append(code == 0 and took < DRAIN + 3 and (size == octets) == ends)
+        print(f"a stop with a download of {seconds} s under way, {DRAIN} s being given: the gateway ends after {took:.1f} s with {code}, "
+              f"the file {'is whole' if size == octets else 'is cut'}{'' if kept[-1] else ': WRONG'}")
+        gateway.start()
+        wait_for_port(gateway.web, gateway.process)
+    return all(kept)
+
+
+# Seconds that running downloads get when the gateway stops.
+DRAIN = 8
 
 if __name__ == "__main__":
     main()

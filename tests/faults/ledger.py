@@ -1,7 +1,7 @@
 """Clients that write down which messages were acknowledged, and what became of those.
 
-A message is in the ledger from the moment its 250 was read; one that met an error or a closed
-connection is not, whether it was taken or not.
+A message is in the ledger from the moment its 250 was read. One that met an error or a closed connection is sent again,
+as a mail server does it, and the ledger has how often: it may have been taken the time before.
 """
 
 import hashlib
@@ -25,15 +25,19 @@ PATIENCE = 90
 
 
 class Ledger:
-    """What was acknowledged, by all connections: Message-ID, SHA-256 of the body, and when."""
+    """What was acknowledged, by all connections: Message-ID, SHA-256 of the body, and when; and how often a message was sent again."""
 
     def __init__(self):
-        self.acknowledged = {}
+        self.acknowledged, self.again = {}, {}
         self.lock = threading.Lock()
 
     def enter(self, message_id, digest):
         with self.lock:
             self.acknowledged[message_id] = (digest, time.monotonic())
+
+    def repeat(self, message_id):
+        with self.lock:
+            self.again[message_id] = self.again.get(message_id, 0) + 1
 
     def before(self, moment=float("inf")):
         """Digest by Message-ID of what was acknowledged before then."""
@@ -49,16 +53,20 @@ class Client(threading.Thread):
         self.port, self.ledger, self.stop, self.to = port, ledger, stop, to
 
     def run(self):
+        unsettled = None
         while not self.stop.is_set():
             try:
                 with smtplib.SMTP("127.0.0.1", self.port, local_hostname="client.example.org", timeout=30) as connection:
                     while not self.stop.is_set():
-                        self.send(connection)
+                        if unsettled:
+                            self.ledger.repeat(unsettled[0])
+                        unsettled = unsettled or mail(text(random.choices(SIZES, WEIGHTS)[0]), self.to)
+                        self.send(connection, *unsettled)
+                        unsettled = None
             except (OSError, smtplib.SMTPException):
                 time.sleep(0.02)  # The gateway is away or just went.
 
-    def send(self, connection):
-        message_id, octets = mail(text(random.choices(SIZES, WEIGHTS)[0]), self.to)
+    def send(self, connection, message_id, octets):
         connection.sendmail("ann@example.org", [self.to], octets)
         self.ledger.enter(message_id, hashlib.sha256(octets.partition(b"\r\n\r\n")[2]).hexdigest())
 
@@ -84,10 +92,11 @@ def text(size):
 
 
 def fingerprint(_, octets):
-    """What a sink remembers of a message: Message-ID and SHA-256 of the body."""
+    """What a sink remembers of a message: Message-ID, SHA-256 of the body, and by which connection it came."""
     header, _, body = octets.partition(b"\r\n\r\n")
     found = [line.split(b":", 1)[1].strip().decode() for line in header.split(b"\r\n") if line.lower().startswith(b"message-id:")]
-    return found[0] if found else None, hashlib.sha256(body).hexdigest()
+    # A sink has a thread for each connection, and no two of them have one name.
+    return found[0] if found else None, hashlib.sha256(body).hexdigest(), threading.current_thread().name
 
 
 class Load:
@@ -110,13 +119,25 @@ class Balance:
     """What was promised against what a sink of fingerprints took."""
 
     def __init__(self, promised, taken):
-        copies = {}
-        for message_id, digest in taken:
-            copies.setdefault(message_id, []).append(digest)
+        self.copies = {}
+        for message_id, digest, connection in taken:
+            self.copies.setdefault(message_id, []).append((digest, connection))
         self.promised = promised
-        self.lost = [message_id for message_id in promised if message_id not in copies]
-        self.corrupted = [message_id for message_id, digest in promised.items() if any(seen != digest for seen in copies.get(message_id, ()))]
-        self.duplicates = sum(len(seen) - 1 for seen in copies.values())
+        self.lost = [message_id for message_id in promised if message_id not in self.copies]
+        self.corrupted = [
+            message_id for message_id, digest in promised.items() if any(seen != digest for seen, _ in self.copies.get(message_id, ()))
+        ]
+        self.duplicates = sum(len(seen) - 1 for seen in self.copies.values())
+
+    def worst(self, again):
+        """The most messages that one connection to the next hop took and that came once more, although no client had sent
+        them once more. A connection lives no longer than its gateway: one is what a kill may cost it."""
+        doubled = {}
+        for message_id, seen in self.copies.items():
+            # A client that heard nothing sends again: a message that it sent twice may be there twice.
+            for _, connection in seen[: max(0, len(seen) - 1 - again.get(message_id, 0))]:
+                doubled[connection] = doubled.get(connection, 0) + 1
+        return max(doubled.values(), default=0)
 
     def holds(self):
         return bool(self.promised) and not self.lost and not self.corrupted

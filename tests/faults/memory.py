@@ -9,15 +9,13 @@ import hashlib
 import pathlib
 import random
 import re
-import shutil
 import socket
-import sys
 import threading
 import time
 
 import ledger  # noqa: F401  The peers are found by it.
 
-from gateway import Gateway, workplace
+from gateway import Gateway, ending, workplace
 from recipient import Recipient
 from sink import Sink
 
@@ -134,7 +132,7 @@ def main():
     place = workplace()
     sink = Sink()
     gateway = Gateway(arguments.program, f"{place}/gateway", f"127.0.0.1:{sink.port}").start()
-    try:
+    with ending(gateway, place):
         began, peak = time.monotonic(), Peak(gateway.process.pid)
         with concurrent.futures.ThreadPoolExecutor(arguments.messages) as clients:
             sent = list(clients.map(lambda number: send(gateway.smtp, number, octets), range(arguments.messages)))
@@ -147,12 +145,6 @@ def main():
               f"{right} of {arguments.messages} checksums right, taken in {taken - began:.0f} s, read in {read_at - taken:.0f} s")
         if refused or right != arguments.messages or used > arguments.limit:
             raise SystemExit(f"refused: {refused}")
-    except BaseException:
-        sys.stderr.write(gateway.log()[-4000:])
-        raise
-    finally:
-        gateway.stop()
-        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A real gateway and a real Postfix behind it, in a temporary directory, on loopback."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -35,12 +37,13 @@ class Gateway:
     def __init__(self, program, directory, next_hop, extra=""):
         self.program = os.path.abspath(program)
         self.directory = pathlib.Path(directory)
-        self.smtp, self.web, self.smtps = free_port(), free_port(), free_port()
+        self.smtp, self.web, self.smtps, self.admin = free_port(), free_port(), free_port(), free_port()
         self.base_url = f"http://127.0.0.1:{self.web}"
         made = subprocess.run(
             [self.program, "init", "--yes", "--directory", str(self.directory), "--domain", "example.org",
              "--name", "Example Organisation", "--hostname", "mail.example.org", "--next-hop", next_hop,
-             "--smtp", f"127.0.0.1:{self.smtp}", "--web", f"127.0.0.1:{self.web}", "--base-url", self.base_url],
+             "--smtp", f"127.0.0.1:{self.smtp}", "--web", f"127.0.0.1:{self.web}", "--base-url", self.base_url,
+             "--admin", f"127.0.0.1:{self.admin}"],
             check=True, capture_output=True, text=True)
         self.said = made.stdout
         config = self.directory / "waxseal.toml"
@@ -78,8 +81,9 @@ class Gateway:
 
     def retry(self):
         """What was put off is tried now."""
-        for entry in self.waiting():
-            self.run("queue", "retry", entry)
+        entries = self.waiting()
+        if entries:
+            self.run("queue", "retry", *entries)
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -175,3 +179,16 @@ def workplace():
     path = tempfile.mkdtemp(prefix="waxseal-peers-")
     os.chmod(path, 0o755)
     return path
+
+
+@contextlib.contextmanager
+def ending(gateway, place):
+    """Whatever happens, the gateway stops and its workplace goes; what went wrong is told with the end of its log."""
+    try:
+        yield
+    except BaseException:
+        sys.stderr.write(gateway.log()[-4000:])
+        raise
+    finally:
+        gateway.stop()
+        shutil.rmtree(place, ignore_errors=True)

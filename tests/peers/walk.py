@@ -120,15 +120,23 @@ def certificate(gateway):
 
 
 def report(gateway, postfix):
+    """What the next hop refuses for everybody is refused by us; what it refuses for some comes back as a report."""
     before = len(postfix.mails())
     client = smtplib.SMTP("127.0.0.1", gateway.smtp)
-    client.sendmail("emma@example.org", ["nobody@mail.example"], plain("emma@example.org", "nobody@mail.example").as_bytes())
+    text = plain("emma@example.org", "nobody@mail.example").as_bytes()
+    try:
+        client.sendmail("emma@example.org", ["nobody@mail.example"], text)
+        claim("what Postfix refuses at once is refused by us", False, "taken")
+    except smtplib.SMTPDataError as refused:
+        claim("what Postfix refuses at once is refused by us", 500 <= refused.smtp_code < 600, f"{refused.smtp_code} {refused.smtp_error.decode()}")
+    client.sendmail("emma@example.org", ["karin@mail.example", "nobody@mail.example"], text)
     client.quit()
-    arrived = email.message_from_bytes(postfix.wait_for(before + 1)[-1], policy=email.policy.default)
-    claim("what Postfix refuses comes back as a DSN", arrived.get_content_type() == "multipart/report")
-    status = arrived.get_payload()[1].get_payload()
-    fields = {key.lower(): value for part in status for key, value in part.items()}
-    claim("with its status", fields.get("action") == "failed" and fields.get("status", "").startswith("5."), str(fields.get("status")))
+    arrived = [email.message_from_bytes(mail, policy=email.policy.default) for mail in postfix.wait_for(before + 2)[before:]]
+    reports = [mail for mail in arrived if mail.get_content_type() == "multipart/report"]
+    claim("what it refuses for one of two comes back as a DSN", len(arrived) == 2 and len(reports) == 1, f"{len(arrived)} mails")
+    for report in reports:
+        fields = {key.lower(): value for part in report.get_payload()[1].get_payload() for key, value in part.items()}
+        claim("with its status", fields.get("action") == "failed" and fields.get("status", "").startswith("5."), str(fields.get("status")))
 
 
 def relay_rights(gateway):
@@ -139,6 +147,22 @@ def relay_rights(gateway):
         code, words = client.rcpt("karin@mail.example")
     claim("a foreign sender is refused", 500 <= code < 600, f"{code} {words.decode()}")
     client.quit()
+
+
+def open_relay(program, place, hop):
+    """nmap's sixteen ways to relay, tried as a stranger."""
+    gateway = Gateway(program, f"{place}/stranger", f"127.0.0.1:{hop}")
+    config = gateway.directory / "waxseal.toml"
+    config.write_text(re.sub(r"relay_networks = .*", 'relay_networks = ["192.0.2.0/24"]', config.read_text()))
+    gateway.start()
+    # The plus sign: on a port that is not 25 as well.
+    tried = subprocess.run(["nmap", "-Pn", "-p", str(gateway.smtp), "--script", "+smtp-open-relay", "--script-args",
+                            "smtp-open-relay.domain=elsewhere.example", "127.0.0.1"], capture_output=True, text=True)
+    gateway.stop()
+    said = re.search(r"smtp-open-relay: (.*)", tried.stdout)
+    # It ends its tests where every one of them would be asked to authenticate.
+    closed = said is not None and ("authentication needed" in said.group(1) or "all tests failed" in said.group(1))
+    claim("nmap smtp-open-relay: 0 of 16", closed, said.group(1) if said else tried.stdout + tried.stderr)
 
 
 def many(gateway, postfix, count):
@@ -456,6 +480,7 @@ def main():
         listed = gateway.run("queue", "list")
         claim("the queue is empty", listed.stdout.strip() == "0 in the queue", listed.stdout + listed.stderr)
         claim("SIGTERM ends it in order", gateway.stop() == 0)
+        open_relay(arguments.program, place, postfix.port)
         next_hop_with_auth(arguments.program, place)
         behind_postfix(arguments.program, place)
         under_systemd(arguments.program, place)

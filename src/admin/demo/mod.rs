@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Port of the pages that links open; 0 takes a free one.
     #[arg(long, default_value_t = 8080)]
     pub web_port: u16,
+    /// Port of the operator's overview; 0 takes a free one.
+    #[arg(long, default_value_t = 9925)]
+    pub admin_port: u16,
     /// Port of the overview of all mailboxes; 0 takes a free one.
     #[arg(long, default_value_t = 8025)]
     pub overview_port: u16,
@@ -44,7 +47,8 @@ pub async fn run(arguments: &Arguments, clock: Clock, out: &mut dyn Write) -> Re
     let hop = TcpListener::bind(("127.0.0.1", 0)).await?;
     let overview = listen(arguments.overview_port).await?;
     let (smtp_port, web_port) = (free(arguments.smtp_port).await?, free(arguments.web_port).await?);
-    let configuration = set_up(&place, hop.local_addr()?.port(), (smtp_port, web_port))?;
+    let admin_port = free(arguments.admin_port).await?;
+    let configuration = set_up(&place, hop.local_addr()?.port(), [smtp_port, web_port, admin_port])?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(sink::run(hop, mailboxes.clone()));
     let overview_address = overview.local_addr()?;
@@ -60,7 +64,7 @@ pub async fn run(arguments: &Arguments, clock: Clock, out: &mut dyn Write) -> Re
     writeln!(out, "Waxseal demo. Three mails go through the gateway on 127.0.0.1:{smtp_port}.\n")?;
     send(smtp_port, &clock, out).await?;
     links(&mailboxes, out).await?;
-    writeln!(out, "\nAll mailboxes:  http://{overview_address}/")?;
+    writeln!(out, "\nAll mailboxes:  http://{overview_address}/\nThe operator:   http://127.0.0.1:{admin_port}/")?;
     writeln!(
         out,
         "Send your own:  swaks --server 127.0.0.1:{smtp_port} --from emma@clinic.example --to you@mail.example --attach @README.md"
@@ -97,7 +101,7 @@ impl Drop for Place {
     }
 }
 
-fn set_up(place: &Place, hop: u16, (smtp, web): (u16, u16)) -> Result<Configuration, Failed> {
+fn set_up(place: &Place, hop: u16, [smtp, web, admin]: [u16; 3]) -> Result<Configuration, Failed> {
     let arguments = init::Arguments {
         directory: place.path.clone(),
         domain: vec![String::from("clinic.example")],
@@ -107,6 +111,7 @@ fn set_up(place: &Place, hop: u16, (smtp, web): (u16, u16)) -> Result<Configurat
         smtp: Some(format!("127.0.0.1:{smtp}")),
         web: Some(format!("127.0.0.1:{web}")),
         base_url: Some(format!("http://127.0.0.1:{web}")),
+        admin: Some(format!("127.0.0.1:{admin}")),
         relay_network: Vec::new(),
         store: None,
         yes: true,
@@ -116,7 +121,7 @@ fn set_up(place: &Place, hop: u16, (smtp, web): (u16, u16)) -> Result<Configurat
 }
 
 async fn send(port: u16, clock: &Clock, out: &mut dyn Write) -> Result<(), Failed> {
-    let hop = Hop { host: String::from("127.0.0.1"), port };
+    let hop = Hop { host: String::from("127.0.0.1"), port, source: None };
     let hello = Domain::parse("laptop.clinic.example").map_err(|bad| Failed(bad.to_string()))?;
     let mut connection = Connection::open(&hop, &hello, &Security::None, None).await.map_err(|trouble| Failed(trouble.said.words))?;
     for (number, sample) in samples::samples(clock.now()).into_iter().enumerate() {

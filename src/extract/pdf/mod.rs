@@ -8,6 +8,7 @@ use lopdf::{Dictionary, Document, LoadOptions, Object, ObjectId, Stream};
 
 use self::page::Painter;
 use super::budget::ENTRY_MAX;
+use super::said::Said;
 use super::walk::{Item, Walk};
 use super::{Why, html, plain};
 
@@ -85,7 +86,7 @@ impl Revision<'_> {
             walk.unread(&self.item.place, Why::Damaged);
         }
         self.forms(walk, &mut painter, known);
-        self.objects(walk, known);
+        self.objects(walk, &painter, known);
     }
 
     fn page(&self, walk: &mut Walk, (number, shown): (u32, Result<page::Shown, Why>), known: &mut HashSet<String>) {
@@ -100,44 +101,66 @@ impl Revision<'_> {
                     walk.unread(&place, Why::Opaque);
                 }
                 say(walk, known, &place, shown.text);
+                say(walk, known, &place, shown.beside);
             }
             Err(why) => walk.unread(&place, why),
         }
     }
 
-    /// Forms that no page draws itself: the looks of notes and fields.
+    /// Forms that no page draws itself, the looks of notes and fields, and patterns, which are drawn like them.
     fn forms(&self, walk: &mut Walk, painter: &mut Painter<'_>, known: &mut HashSet<String>) {
         for (id, object) in &self.document.objects {
             let Object::Stream(stream) = object else { continue };
-            if is_named(&stream.dict, b"Subtype", b"Form") && !painter.has_drawn(*id) {
+            let is_pattern = stream.dict.get(b"PatternType").and_then(Object::as_i64).is_ok_and(|kind| kind == 1);
+            if (is_pattern || is_named(&stream.dict, b"Subtype", b"Form")) && !painter.has_drawn(*id) {
                 match painter.form(*id, walk.budget()) {
-                    Ok(shown) => say(walk, known, &self.item.place, shown.text),
+                    Ok(shown) => {
+                        say(walk, known, &self.item.place, shown.text);
+                        say(walk, known, &self.item.place, shown.beside);
+                    }
                     Err(why) => walk.unread(&self.item.place, why),
                 }
             }
         }
     }
 
-    /// Texts and files that hang on objects: notes, fields, titles, metadata, attachments.
-    fn objects(&self, walk: &mut Walk, known: &mut HashSet<String>) {
+    /// Texts and files that hang on objects: notes, fields, titles, links, metadata, attachments.
+    fn objects(&self, walk: &mut Walk, painter: &Painter<'_>, known: &mut HashSet<String>) {
         let mut found = Found::default();
         for (id, object) in &self.document.objects {
             found.collect(*id, object);
         }
-        if let Ok(info) = self.document.trailer.get(b"Info").and_then(Object::as_dict) {
-            found.dictionary(info);
+        found.walk(b"", &Object::Dictionary(self.document.trailer.clone()));
+        for id in self.document.get_pages().into_values() {
+            found.read.extend(self.document.get_page_contents(id));
         }
-        say(walk, known, &self.item.place, found.texts);
-        for id in found.markup {
-            if let Ok(stream) = self.document.get_object(id).and_then(Object::as_stream) {
+        say(walk, known, &self.item.place, std::mem::take(&mut found.said).finish());
+        for id in &found.markup {
+            if let Ok(stream) = self.document.get_object(*id).and_then(Object::as_stream) {
                 match inflate(walk, stream) {
                     Ok(content) => say(walk, known, &self.item.place, html::text(&plain::decode(&content, ""))),
                     Err(why) => walk.unread(&self.item.place, why),
                 }
             }
         }
-        for id in found.files {
-            self.file(walk, id, found.names.get(&id).map_or("attachment", String::as_str));
+        for id in &found.files {
+            self.file(walk, *id, found.names.get(id).map_or("attachment", String::as_str));
+        }
+        self.rest(walk, known, |id| found.has_read(id) || painter.has_drawn(id));
+    }
+
+    /// Streams that nobody has read and that are text: scripts, long values, what programs keep for themselves.
+    fn rest(&self, walk: &mut Walk, known: &mut HashSet<String>, has_read: impl Fn(ObjectId) -> bool) {
+        for (id, object) in &self.document.objects {
+            let Object::Stream(stream) = object else { continue };
+            if has_read(*id) || is_textless(&stream.dict) {
+                continue;
+            }
+            match inflate(walk, stream) {
+                Ok(content) if plain::is_text(&content) => say(walk, known, &self.item.place, plain::decode(&content, "")),
+                Ok(_) => {}
+                Err(why) => walk.unread(&self.item.place, why),
+            }
         }
     }
 
@@ -158,10 +181,13 @@ impl Revision<'_> {
 /// What hangs on the objects of a document.
 #[derive(Default)]
 struct Found {
-    texts: String,
+    /// Every string, whatever its key: links, notes, values, names of things.
+    said: Said,
     markup: BTreeSet<ObjectId>,
     files: BTreeSet<ObjectId>,
     names: BTreeMap<ObjectId, String>,
+    /// Streams of pages, and those that hold no text by what they are for.
+    read: BTreeSet<ObjectId>,
 }
 
 impl Found {
@@ -173,58 +199,54 @@ impl Found {
                 self.markup.insert(id);
             }
         }
-        let mut waiting = vec![object];
-        while let Some(object) = waiting.pop() {
+        self.walk(b"", object);
+    }
+
+    fn has_read(&self, id: ObjectId) -> bool {
+        [&self.markup, &self.files, &self.read].iter().any(|known| known.contains(&id))
+    }
+
+    /// Looks at an object and all that stands in it; what it refers to is an object of its own.
+    fn walk<'o>(&mut self, key: &'o [u8], object: &'o Object) {
+        let mut waiting = vec![(key, object)];
+        while let Some((key, object)) = waiting.pop() {
             match object {
-                Object::Array(items) => waiting.extend(items),
+                Object::Array(items) => waiting.extend(items.iter().map(|item| (key, item))),
                 Object::Dictionary(dictionary) | Object::Stream(Stream { dict: dictionary, .. }) => {
-                    self.dictionary(dictionary);
-                    waiting.extend(dictionary.iter().map(|(_, value)| value));
+                    self.specification(dictionary);
+                    waiting.extend(dictionary.iter().map(|(key, value)| (key.as_slice(), value)));
                 }
-                Object::Null
-                | Object::Boolean(_)
-                | Object::Integer(_)
-                | Object::Real(_)
-                | Object::Name(_)
-                | Object::String(..)
-                | Object::Reference(_) => {}
+                Object::String(octets, _) => self.string(key, octets),
+                Object::Name(name) => self.name(name),
+                Object::Reference(id) if key == b"XFA" => {
+                    self.markup.insert(*id);
+                }
+                Object::Reference(id) if TEXTLESS.contains(&key) => {
+                    self.read.insert(*id);
+                }
+                Object::Reference(_) | Object::Null | Object::Boolean(_) | Object::Integer(_) | Object::Real(_) => {}
             }
         }
     }
 
-    fn dictionary(&mut self, dictionary: &Dictionary) {
-        for (key, value) in dictionary {
-            match value {
-                Object::String(octets, _) if TEXTS.contains(&key.as_slice()) => {
-                    self.texts.push_str(&text_string(octets));
-                    self.texts.push('\n');
-                }
-                Object::Array(items) if key.as_slice() == b"XFA" => {
-                    self.markup.extend(items.iter().filter_map(|item| item.as_reference().ok()))
-                }
-                Object::Reference(id) if key.as_slice() == b"XFA" => {
-                    self.markup.insert(*id);
-                }
-                // Choices and lists of values: arrays of strings.
-                Object::Array(items) if matches!(key.as_slice(), b"Opt" | b"V") => {
-                    for octets in items.iter().filter_map(|item| item.as_str().ok()) {
-                        self.texts.push_str(&text_string(octets));
-                        self.texts.push('\n');
-                    }
-                }
-                Object::Null
-                | Object::Boolean(_)
-                | Object::Integer(_)
-                | Object::Real(_)
-                | Object::Name(_)
-                | Object::String(..)
-                | Object::Array(_)
-                | Object::Dictionary(_)
-                | Object::Stream(_)
-                | Object::Reference(_) => {}
-            }
+    fn string(&mut self, key: &[u8], octets: &[u8]) {
+        let text = text_string(octets);
+        let is_date = text.starts_with("D:19") || text.starts_with("D:20");
+        if key == b"ID" || (is_date && text.chars().skip(2).all(|c| c.is_ascii_digit() || "+-Z'".contains(c))) {
+            return;
         }
-        self.specification(dictionary);
+        // Signatures and keys are strings as well.
+        match plain::is_text(octets) {
+            true => self.said.push(&text),
+            false => plain::strings(octets).lines().for_each(|line| self.said.push(line)),
+        }
+    }
+
+    /// A name with a number in it is a value that somebody chose.
+    fn name(&mut self, name: &[u8]) {
+        if name.iter().filter(|octet| octet.is_ascii_digit()).count() >= NUMBER_MIN {
+            self.said.push(&text_string(name));
+        }
     }
 
     /// A file specification gives its embedded file a name. ISO 32000-1 §7.11.3.
@@ -253,6 +275,17 @@ fn inflate(walk: &mut Walk, stream: &Stream) -> Result<Vec<u8>, Why> {
     Ok(content)
 }
 
+/// Whether a stream is a picture, or part of the file's own frame.
+fn is_textless(dictionary: &Dictionary) -> bool {
+    let pictures: [&[u8]; 4] = [b"DCTDecode", b"JPXDecode", b"CCITTFaxDecode", b"JBIG2Decode"];
+    let filter = dictionary.get(b"Filter").ok();
+    let filters = filter.into_iter().flat_map(|filter| filter.as_array().map_or_else(|_| std::slice::from_ref(filter), Vec::as_slice));
+    let is_frame = [&b"XRef"[..], b"ObjStm"].iter().any(|frame| is_named(dictionary, b"Type", frame));
+    is_frame
+        || is_named(dictionary, b"Subtype", b"Image")
+        || filters.filter_map(|filter| filter.as_name().ok()).any(|name| pictures.contains(&name))
+}
+
 fn is_named(dictionary: &Dictionary, key: &[u8], name: &[u8]) -> bool {
     dictionary.get(key).and_then(Object::as_name).is_ok_and(|found| found == name)
 }
@@ -268,25 +301,19 @@ fn text_string(octets: &[u8]) -> String {
 const END_MARK: &[u8] = b"%%EOF";
 /// Earlier revisions that are read; each is a whole document.
 const REVISIONS_MAX: usize = 8;
-/// Keys whose strings a person reads: notes, fields, titles, bookmarks, alternative texts, captions, scripts.
-const TEXTS: [&[u8]; 19] = [
-    b"Contents",
-    b"T",
-    b"TU",
-    b"V",
-    b"DV",
-    b"RC",
-    b"Title",
-    b"Author",
-    b"Subject",
-    b"Keywords",
-    b"Alt",
-    b"ActualText",
-    b"E",
-    b"Desc",
-    b"UF",
-    b"F",
-    b"CA",
-    b"JS",
-    b"Subj",
+/// Keys of streams that are fonts, tables of letters and pictures. ISO 32000-1 §8.9, §9.
+const TEXTLESS: [&[u8]; 11] = [
+    b"FontFile",
+    b"FontFile2",
+    b"FontFile3",
+    b"ToUnicode",
+    b"Encoding",
+    b"UseCMap",
+    b"CIDToGIDMap",
+    b"CIDSet",
+    b"SMask",
+    b"Mask",
+    b"Thumb",
 ];
+/// Digits of a name that no program makes up.
+const NUMBER_MIN: usize = 6;

@@ -16,6 +16,8 @@ use super::{fault, is_named};
 pub struct Shown {
     /// Text in the order in which it is drawn.
     pub text: String,
+    /// What is said of pieces of it: the words for an ornament, an abbreviation written out.
+    pub beside: String,
     /// Text was drawn in a font without a way back to letters.
     pub undecoded: bool,
     /// Pictures are drawn.
@@ -126,6 +128,7 @@ impl<'a> Painter<'a> {
             pen.line();
             pen.shown.text.push_str(&inner.text);
             pen.line();
+            pen.shown.beside.push_str(&inner.beside);
             pen.shown.undecoded |= inner.undecoded;
             pen.shown.pictures |= inner.pictures;
         }
@@ -224,6 +227,8 @@ impl Pen {
                 self.matrix = (scale, x, y);
             }
             "T*" | "ET" => self.line(),
+            // ISO 32000-1 §14.9.
+            "BDC" | "DP" => self.mark(operands.get(1)),
             "Tj" => self.show(operands.first(), resources),
             "'" => {
                 self.line();
@@ -249,6 +254,14 @@ impl Pen {
             }
             "f" | "F" | "f*" | "B" | "B*" | "b" | "b*" | "S" | "s" | "sh" => self.shown.draws = true,
             _ => {}
+        }
+    }
+
+    fn mark(&mut self, properties: Option<&Object>) {
+        let Some(Object::Dictionary(properties)) = properties else { return };
+        for text in properties.iter().filter_map(|(_, value)| value.as_str().ok()) {
+            self.shown.beside.push_str(&super::text_string(text));
+            self.shown.beside.push('\n');
         }
     }
 

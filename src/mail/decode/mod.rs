@@ -54,6 +54,13 @@ pub(super) fn percent(text: &[u8], into: &mut Vec<u8>) {
     hex_escapes(text, b'%', into);
 }
 
+/// A URL with its percent signs undone. RFC 3986 §2.1.
+pub fn url(text: &str) -> String {
+    let mut octets = Vec::with_capacity(text.len());
+    percent(text.as_bytes(), &mut octets);
+    unlabelled(&octets)
+}
+
 /// Undoes `mark` followed by two hexadecimal digits, in either case.
 fn hex_escapes(text: &[u8], mark: u8, into: &mut Vec<u8>) {
     let mut rest = text;

@@ -11,7 +11,7 @@
 
 mod body;
 mod header;
-mod parameters;
+pub(super) mod parameters;
 mod part;
 
 use std::ops::Range;
@@ -161,6 +161,9 @@ impl<'a> Walk<'a> {
         let beginning = part::Beginning { bytes: self.bytes, id: PartId(self.count), start, within };
         self.count += 1;
         let open = part::open(beginning, fields, &mut self.doubts);
+        if open.boundary.as_deref().is_some_and(|boundary| self.begins_alike(boundary)) {
+            self.doubts.add(open.part.id, "a boundary that begins like one around it");
+        }
         self.inner.push(open);
         true
     }
@@ -242,8 +245,15 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Whether a new boundary and one of the open ones begin alike, whichever is the longer: to a reader
+    /// that compares only as many octets as its own boundary has, one delimits what the other does.
+    fn begins_alike(&self, boundary: &[u8]) -> bool {
+        let mut around = self.open_parts().filter_map(|open| open.boundary.as_deref());
+        around.any(|outer| outer.starts_with(boundary) || boundary.starts_with(outer))
+    }
+
     /// RFC 2046 §5.1.2 lets a reader compare only the beginning of the line, so a line that begins
-    /// with a delimiter is one to some readers. This covers nested boundaries that begin alike.
+    /// with a delimiter is one to some readers.
     fn doubt_near_miss(&mut self, line: &[u8]) {
         let Some(text) = line.strip_prefix(b"--") else { return };
         let begins = |open: &&Open| open.boundary.as_deref().is_some_and(|boundary| text.starts_with(boundary));

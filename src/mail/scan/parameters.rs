@@ -11,7 +11,7 @@ use crate::mail::decode;
 
 /// A structured field, read once.
 #[derive(Debug, Default)]
-pub(super) struct Structured {
+pub(in crate::mail) struct Structured {
     /// What stands before the first semicolon, in lower case.
     pub value: String,
     /// In order; a name may occur twice here.
@@ -22,7 +22,7 @@ pub(super) struct Structured {
 
 /// One parameter, its pieces joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parameter {
+pub(in crate::mail) struct Parameter {
     /// In lower case, without the asterisks of RFC 2231.
     pub name: String,
     /// Decoded.
@@ -34,7 +34,7 @@ pub(super) struct Parameter {
 
 /// How a parameter was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::mail) enum Form {
     Plain,
     /// With an asterisk: RFC 2231.
     Extended,
@@ -64,7 +64,7 @@ impl Structured {
 }
 
 /// Reads an unfolded field value.
-pub(super) fn parse(value: &[u8]) -> Structured {
+pub(in crate::mail) fn parse(value: &[u8]) -> Structured {
     let mut pieces = Vec::new();
     let mut oddities = Vec::new();
     let (head, mut rest) = split(value, b';');

@@ -62,6 +62,10 @@ fn what_two_readers_could_understand_differently_is_named() {
         (mixed("--b\r\n\r\nx\r\n--b--\r\n--b\r\n\r\nevil"), "a delimiter after the closing delimiter"),
         (mixed("--b\r\nContent-Type: text/plain\r\n--b--"), "a part without a blank line after its header"),
         (mixed("--b\r\n\r\nx\r\n--bc\r\n\r\ny\r\n--b--"), "a line that only begins like a delimiter"),
+        (inside("abc", "ab"), "a boundary that begins like one around it"),
+        (inside("ab", "abc"), "a boundary that begins like one around it"),
+        (inside("ab", "ab"), "a boundary that begins like one around it"),
+        (forward("ab", "abc"), "a boundary that begins like one around it"),
         (mixed("no delimiter at all"), "a multipart whose boundary never appears"),
         (mixed("--b--"), "a multipart without parts"),
         (nested(2).replacen("--.0.--", "", 1), "a multipart that is never closed"),
@@ -109,6 +113,9 @@ fn what_ordinary_clients_write_is_not_ambiguous() {
         mixed("--b \t\r\n\r\nx\r\n--b-- \r\n"),
         mixed("--b\r\n\r\nx\r\n--b--\r\n_____________\r\n-------------\r\nlist footer\r\n-- \r\nx"),
         mixed("--b\r\n\r\n--b--"),
+        inside("abc", "abd"),
+        inside("=_1", "=_2"),
+        forward("a-1", "a-2"),
         mixed("--b\r\nContent-Type: multipart/mixed;\r\n\tboundary=\"a\"\r\n\r\n--a\r\n\r\nx\r\n--a--\r\n\r\n--b--"),
         part("Content-Type: text/plain;\r\n charset=utf-8; charset=UTF-8;", ""),
         part("Content-Transfer-Encoding: base64", "aGk=\r\n\r\n"),
@@ -133,6 +140,21 @@ fn nested(depth: usize) -> String {
         text = format!("Content-Type: multipart/mixed; boundary=.{level}.\r\n\r\n--.{level}.\r\n{text}\r\n--.{level}.--\r\n");
     }
     format!("MIME-Version: 1.0\r\n{text}")
+}
+
+/// A multipart inside another.
+fn inside(outer: &str, inner: &str) -> String {
+    let parts = format!("--{inner}\r\n\r\nhello\r\n--{inner}--");
+    let frame = format!("Content-Type: multipart/alternative; boundary=\"{inner}\"\r\n\r\n{parts}");
+    let file = "Content-Type: text/plain; name=a.txt\r\n\r\nfile";
+    let parts = format!("--{outer}\r\n{frame}\r\n--{outer}\r\n{file}\r\n--{outer}--\r\n");
+    format!("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"{outer}\"\r\n\r\n{parts}")
+}
+
+/// The same with the inner one in a forwarded message.
+fn forward(outer: &str, inner: &str) -> String {
+    let head = "Content-Type: multipart/alternative";
+    inside(outer, inner).replace(head, &format!("Content-Type: message/rfc822\r\n\r\nMIME-Version: 1.0\r\n{head}"))
 }
 
 fn forwarded(depth: usize) -> String {

@@ -80,6 +80,14 @@ impl SigningKey {
         }
     }
 
+    /// The text of its record in DNS; none only if the library gives up.
+    pub(super) fn record(&self) -> Option<String> {
+        match self {
+            Self::Rsa(key) => Some(text("rsa", key.public_key().as_der().ok()?.as_ref())),
+            Self::Ed25519(key) => Some(text("ed25519", key.public_key().as_ref())),
+        }
+    }
+
     /// The signature over canonical header octets; none only if the library gives up.
     pub(super) fn sign(&self, canonical: &[u8]) -> Option<Vec<u8>> {
         match self {
@@ -133,13 +141,17 @@ pub(super) fn is_selector(text: &str) -> bool {
         })
 }
 
-fn record_name(selector: &str, domain: &Domain) -> String {
+pub(super) fn record_name(selector: &str, domain: &Domain) -> String {
     format!("{selector}._domainkey.{domain}")
+}
+
+fn text(kind: &str, public: &[u8]) -> String {
+    format!("v=DKIM1; k={kind}; p={}", BASE64.encode(public))
 }
 
 /// The record as a zone file wants it: quoted strings of at most 255 octets. RFC 1035 §3.3.14.
 fn record(kind: &str, public: &[u8]) -> String {
-    let text = format!("v=DKIM1; k={kind}; p={}", BASE64.encode(public));
+    let text = text(kind, public);
     let strings: Vec<String> = text.as_bytes().chunks(STRING_MAX).map(|piece| format!("\"{}\"", String::from_utf8_lossy(piece))).collect();
     strings.join(" ")
 }

@@ -62,6 +62,12 @@ impl Signers {
         self.domains.contains_key(domain)
     }
 
+    /// Name and text of the TXT record of each key.
+    pub fn records(&self) -> Vec<(String, String)> {
+        let record = |domain: &Domain, signer: &Signer| Some((keys::record_name(&signer.selector, domain), signer.key.record()?));
+        self.domains.iter().flat_map(|(domain, signers)| signers.iter().filter_map(move |signer| record(domain, signer))).collect()
+    }
+
     /// DKIM-Signature fields to put on top; none for a domain without keys.
     pub fn sign(&self, domain: &Domain, message: &[Bytes], now: Timestamp) -> Vec<HeaderField> {
         let Some(signers) = self.domains.get(domain) else { return Vec::new() };

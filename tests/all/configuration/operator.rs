@@ -47,6 +47,8 @@ impl SetUp {
             &format!("http://127.0.0.1:{web}"),
             "--next-hop",
             "127.0.0.1:9",
+            "--admin",
+            &format!("127.0.0.1:{}", free_port()),
         ]);
         assert!(made.status.success(), "{}", told(&made));
         Self { place, smtp }
@@ -110,7 +112,7 @@ fn init_writes_nothing_that_check_would_refuse() {
         (vec!["--domain", "example.org", "--smtp", "25"], "\"25\" is not address:port, as in 127.0.0.1:25 or [::]:25"),
         (vec!["--domain", "example.org", "--next-hop", "smarthost"], "\"smarthost\" is not host:port"),
         (vec!["--domain", "example.org", "--base-url", "http://secure.example.org"], "is not an https address"),
-        (vec!["--domain", "example.org", "--relay-network", "10/33"], "expected networks, as in \"192.0.2.0/24\""),
+        (vec!["--domain", "example.org", "--relay-network", "10/33"], "or networks, as in \"192.0.2.0/24\""),
     ] {
         let output = waxseal(&[&["init", "--yes", "--directory", directory.to_str().unwrap()], flags.as_slice()].concat());
         assert_eq!(output.status.code(), Some(1), "{flags:?}");
@@ -176,6 +178,18 @@ fn a_domain_without_a_dkim_key_is_remarked_on() {
 }
 
 #[test]
+fn a_listener_of_the_operator_that_others_reach_is_remarked_on() {
+    let house = SetUp::new();
+    let text = fs::read_to_string(house.path("waxseal.toml")).unwrap();
+    let (before, _) = text.split_once("[admin]").unwrap();
+    fs::write(house.path("waxseal.toml"), format!("{before}[admin]\nlisten = [\"0.0.0.0:9925\", \"[::1]:9925\"]\n")).unwrap();
+    let output = house.run(&["check"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("[admin] listen: 0.0.0.0:9925 is no loopback address"), "{said}");
+    assert_eq!(said.matches("loopback").count(), 1, "{said}");
+}
+
+#[test]
 fn wrong_usage_is_2_and_what_was_not_done_is_1() {
     let house = SetUp::new();
     for (words, expect, says) in [
@@ -183,6 +197,10 @@ fn wrong_usage_is_2_and_what_was_not_done_is_1() {
         (vec!["queue"], 2, "list"),
         (vec!["queue", "list"], 1, "control.sock"),
         (vec!["reload"], 1, "the running gateway is asked, and none answers"),
+        (vec!["drain"], 1, "the running gateway is asked, and none answers"),
+        (vec!["backup", "/nowhere"], 1, "the running gateway is asked, and none answers"),
+        (vec!["restore", "/nowhere"], 1, "/nowhere/ring"),
+        (vec!["queue", "retry"], 2, "required"),
         (vec!["explain", "/nowhere.eml", "--from", "a@example.org", "--to", "b@mail.example"], 1, "/nowhere.eml"),
         (vec!["user", "add", "ann@example.org"], 1, "no users file is named"),
     ] {
@@ -207,6 +225,71 @@ fn a_lost_key_comes_back_from_the_sheet_and_no_other_does() {
     let right = house.run(&["recover", sheet.to_str().unwrap()]);
     assert!(right.status.success(), "{}", told(&right));
     assert_eq!(fs::read(house.path("keys/kek")).unwrap(), key);
+}
+
+#[test]
+fn a_new_key_takes_the_place_of_the_old_while_the_gateway_runs() {
+    let house = SetUp::new();
+    let old_key = fs::read(house.path("keys/kek")).unwrap();
+    let (paper, old_paper) = (house.path("recovery-sheet.txt"), house.place.path().join("old-sheet"));
+    let running = house.serve();
+    let refused = house.run(&["keys", "rotate"]);
+    let told_so =
+        "recovery-sheet.txt: the sheet of the key in force lies here still\n    print it, lock it away, delete the file; then rotate";
+    assert!(refused.status.code() == Some(1) && told(&refused).contains(told_so), "{}", told(&refused));
+    assert_eq!(fs::read(house.path("keys/kek")).unwrap(), old_key);
+    fs::rename(&paper, &old_paper).unwrap();
+    let rotated = house.run(&["keys", "rotate"]);
+    let said = String::from_utf8_lossy(&rotated.stdout).into_owned();
+    assert!(rotated.status.success() && said.contains("keys/ring opens with it alone"), "{said}{}", told(&rotated));
+    assert!(house.run(&["queue", "list"]).stdout.starts_with(b"0 in the queue"), "it runs on");
+    assert_eq!(ended(running).0, Some(0));
+    let new_key = fs::read(house.path("keys/kek")).unwrap();
+    assert_ne!(new_key, old_key);
+    assert_eq!(ended(house.serve()).0, Some(0), "the store is the same to the new key");
+    fs::remove_file(house.path("keys/kek")).unwrap();
+    let old = house.run(&["recover", old_paper.to_str().unwrap()]);
+    assert!(told(&old).contains("does not open with this key"), "{}", told(&old));
+    assert!(house.run(&["recover", paper.to_str().unwrap()]).status.success());
+    assert_eq!(fs::read(house.path("keys/kek")).unwrap(), new_key);
+    let sheet = fs::read_to_string(&paper).unwrap();
+    assert!(sheet.contains("OR THE SLOTS (*.slots IN THE STORE), LOSES ALL SEALED CONTENT, FOR GOOD"), "{sheet}");
+}
+
+#[test]
+fn a_key_that_systemd_hands_over_is_made_new_and_left_to_its_operator() {
+    let house = SetUp::new();
+    let handed_over = house.place.path().join("credentials");
+    let credential = handed_over.join("waxseal.kek");
+    fs::create_dir(&handed_over).unwrap();
+    fs::rename(house.path("keys/kek"), &credential).unwrap();
+    fs::remove_file(house.path("recovery-sheet.txt")).unwrap();
+    house.edit("[store]", &format!("[store]\nkek = \"{}\"", credential.display()));
+    let rotate = || {
+        let configuration = house.configuration();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+        command.args(["keys", "rotate", "--config", &configuration]).env("CREDENTIALS_DIRECTORY", &handed_over);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let old_key = fs::read(&credential).unwrap();
+    let said = rotate();
+    let install =
+        format!("systemd-creds encrypt --name=waxseal.kek {} /etc/credstore.encrypted/waxseal.kek", house.path("keys/kek.new").display());
+    assert!(said.contains(&install) && said.contains("the old one stays in force"), "{said}");
+    assert_eq!(fs::read(&credential).unwrap(), old_key);
+    assert_eq!(ended(house.serve()).0, Some(0), "with the old one");
+    fs::remove_file(&credential).unwrap();
+    fs::copy(house.path("keys/kek.new"), &credential).unwrap();
+    let (code, log) = ended(house.serve());
+    assert!(code == Some(0) && log.contains("`waxseal keys rotate` ends the rotation"), "{log}");
+    let checked = house.run(&["check"]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("`waxseal keys rotate` ends the rotation"), "{}", told(&checked));
+    assert!(rotate().contains("keys/ring opens with it alone"));
+    assert!(!house.path("keys/kek.new").exists() && !house.path("keys/ring.new").exists());
+    let (code, log) = ended(house.serve());
+    assert!(code == Some(0) && !log.contains("rotation"), "{log}");
 }
 
 #[test]

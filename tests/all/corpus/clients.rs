@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use encoding_rs::Encoding;
 
 use super::Specimen;
-use super::tree::{Content, File, Leaf, Node};
+use super::tree::{Content, File, Leaf, Node, Purpose};
 
 /// A mail client's habits.
 pub struct Client {
@@ -149,7 +149,7 @@ pub fn all() -> Vec<Client> {
 
 impl Client {
     pub fn write(&self, shape: &str, tree: &Node) -> Specimen {
-        let mut writer = Writer { client: self, boundaries: 0, leaves: Vec::new() };
+        let mut writer = Writer { client: self, boundaries: 0, leaves: Vec::new(), within: None };
         let mut bytes = self.header("Räkning för april").into_bytes();
         bytes.extend(writer.part(tree));
         Specimen { name: format!("{}-{shape}", self.name), bytes, leaves: writer.leaves }
@@ -172,6 +172,8 @@ struct Writer<'c> {
     client: &'c Client,
     boundaries: usize,
     leaves: Vec<Leaf>,
+    /// What everything here is, whatever it is by itself.
+    within: Option<Purpose>,
 }
 
 impl Writer<'_> {
@@ -184,13 +186,19 @@ impl Writer<'_> {
             Node::Forward { subject, inner } => {
                 let mut bytes = b"Content-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\n".to_vec();
                 bytes.extend(self.client.header(subject).into_bytes());
+                let around = self.within.replace(self.within.unwrap_or(Purpose::File));
                 bytes.extend(self.part(inner));
+                self.within = around;
                 bytes
             }
         }
     }
 
     fn multi(&mut self, (subtype, parameters): (&str, &str), parts: &[Node]) -> Vec<u8> {
+        let around = self.within;
+        if subtype == "encrypted" || (subtype == "signed" && parts.iter().any(has_file)) {
+            self.within = Some(Purpose::Sealed);
+        }
         self.boundaries += 1;
         let boundary = (self.client.boundary)(self.boundaries);
         let parameter = (self.client.boundary_parameter)(&boundary);
@@ -200,12 +208,15 @@ impl Writer<'_> {
             bytes.extend(self.part(part));
         }
         bytes.extend(format!("\r\n--{boundary}--\r\n{}", self.client.epilogue).into_bytes());
+        self.within = around;
         bytes
     }
 
     fn text(&mut self, (subtype, parameters): (&str, &str), text: &str, charset: &'static str) -> Vec<u8> {
         let octets = Encoding::for_label(charset.as_bytes()).unwrap().encode(text).0.into_owned();
-        self.leaves.push(Leaf { kind: format!("text/{subtype}"), name: None, content: Content::Text(text.to_owned()) });
+        let own = if subtype == "calendar" { Purpose::Machine } else { Purpose::Body };
+        let purpose = self.within.unwrap_or(own);
+        self.leaves.push(Leaf { kind: format!("text/{subtype}"), name: None, content: Content::Text(text.to_owned()), purpose });
         let is_long = text.lines().any(|line| line.len() > 998);
         let is_seven = octets.is_ascii();
         let (encoding, body) = match self.client.text {
@@ -224,7 +235,18 @@ impl Writer<'_> {
 
     fn file(&mut self, file: &File) -> Vec<u8> {
         let kind = file.kind.split(';').next().unwrap();
-        self.leaves.push(Leaf { kind: kind.to_owned(), name: Some(file.name.to_owned()), content: Content::Octets(file.octets.clone()) });
+        let own = match kind {
+            "application/pkcs7-mime" => Purpose::Sealed,
+            "application/ics" | "application/pgp-signature" | "application/pkcs7-signature" => Purpose::Machine,
+            _ if file.id.is_some() => Purpose::Body,
+            _ => Purpose::File,
+        };
+        self.leaves.push(Leaf {
+            kind: kind.to_owned(),
+            name: Some(file.name.to_owned()),
+            content: Content::Octets(file.octets.clone()),
+            purpose: self.within.unwrap_or(own),
+        });
         let (name, file_name) = self.names(file.name);
         let id = file.id.map(|id| format!("Content-ID: <{id}>\r\nX-Attachment-Id: {id}\r\n")).unwrap_or_default();
         let mut bytes = format!(
@@ -253,6 +275,15 @@ impl Writer<'_> {
             Names::FallbackAndExtended => (String::new(), quoted("filename")),
             Names::Raw => (format!("; name=\"{name}\""), format!("; filename=\"{name}\"")),
         }
+    }
+}
+
+fn has_file(node: &Node) -> bool {
+    match node {
+        Node::Text { .. } => false,
+        Node::File(file) => !file.kind.ends_with("-signature"),
+        Node::Multi { parts, .. } => parts.iter().any(has_file),
+        Node::Forward { .. } => true,
     }
 }
 

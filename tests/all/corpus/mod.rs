@@ -7,7 +7,7 @@ mod shapes;
 mod special;
 mod tree;
 
-use tree::Leaf;
+pub use tree::{Content, Leaf, Purpose};
 
 /// A mail with what was put into it.
 pub struct Specimen {

@@ -102,6 +102,15 @@ fn structured() -> Vec<(&'static str, Node)> {
             id: None,
         })
     };
+    let armour = || {
+        Node::File(super::tree::File {
+            kind: "application/pgp-signature",
+            name: "signature.asc",
+            octets: b"-----BEGIN PGP SIGNATURE-----\r\n\r\niQEzBAEBCgAdFiEE1234\r\n=abcd\r\n-----END PGP SIGNATURE-----\r\n".to_vec(),
+            disposition: "attachment",
+            id: None,
+        })
+    };
     let calendar = |parameters| Node::Text {
         subtype: "calendar",
         text: "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nSUMMARY:Möte\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n".to_owned(),
@@ -123,7 +132,7 @@ fn structured() -> Vec<(&'static str, Node)> {
         ),
         ("smime-signed", smime(vec![multi("mixed", vec![plain(GREETING), file("application/pdf", "c.pdf", 500)]), signature()])),
         ("smime-encrypted", file("application/pkcs7-mime; smime-type=enveloped-data", "smime.p7m", 4000)),
-        ("pgp-signed", pgp_signed(vec![plain("signed\r\n"), file("application/pgp-signature", "signature.asc", 200)])),
+        ("pgp-signed", pgp_signed(vec![plain("signed\r\n"), armour()])),
         (
             "pgp-encrypted",
             pgp_encrypted(vec![

@@ -1,7 +1,7 @@
 //! Mails that one kind of program writes: reports, lists, scripts, old machines.
 
 use super::Specimen;
-use super::tree::{Content, Leaf};
+use super::tree::{Content, Leaf, Purpose};
 
 /// Name, octets, and kind and text of each leaf.
 type Special = (&'static str, &'static str, Vec<(&'static str, &'static str)>);
@@ -100,7 +100,19 @@ pub fn all() -> Vec<Specimen> {
             vec![("text/plain", "x")],
         ),
     ];
-    let leaf = |(kind, text): &(&str, &str)| Leaf { kind: (*kind).to_owned(), name: None, content: Content::Text((*text).to_owned()) };
+    // The returned message of a report, and the messages of a digest.
+    let forwarded = ["hello\r\n", "first", "second"];
+    let purpose = |kind: &str, text: &str| match kind {
+        _ if forwarded.contains(&text) => Purpose::File,
+        "text/plain" | "text/html" => Purpose::Body,
+        _ => Purpose::Machine,
+    };
+    let leaf = |(kind, text): &(&str, &str)| Leaf {
+        kind: (*kind).to_owned(),
+        name: None,
+        content: Content::Text((*text).to_owned()),
+        purpose: purpose(kind, text),
+    };
     let specimen = |(name, text, leaves): &Special| Specimen {
         name: (*name).to_owned(),
         bytes: text.as_bytes().to_vec(),

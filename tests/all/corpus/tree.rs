@@ -25,6 +25,20 @@ pub struct Leaf {
     pub kind: String,
     pub name: Option<String>,
     pub content: Content,
+    pub purpose: Purpose,
+}
+
+/// What its author means by a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be read, or shown in the body.
+    Body,
+    /// To be saved or opened; all that stands in a forwarded message as well.
+    File,
+    /// For programs: invitations, codes of reports, signatures.
+    Machine,
+    /// What is encrypted, or stands inside a signature with a file: nobody takes it apart.
+    Sealed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use waxseal::crypto::KeyRing;
-use waxseal::queue::{Fate, Lease, Options, Outcome, Queue, Reports, Stores};
+use waxseal::queue::{Fate, Lane, Lease, Options, Outcome, Queue, Reports, Stores};
 use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
 use waxseal::store::{Blobs, Records, SealedRecords, Slots};
 
-use super::{admd, at, entry};
+use super::{admd, at, entry, one_lane};
 
 /// The engines of one run, and the queue over them.
 struct Run {
@@ -26,7 +26,7 @@ impl Run {
         let blobs = Arc::new(DirectoryBlobs::open(&folder.join("blobs")).unwrap());
         let slots = Arc::new(FileSlots::open(&folder.join("slots")).unwrap());
         let sealed = SealedRecords::new(records.clone(), ring.clone());
-        let stores = Stores { records: sealed, blobs: blobs.clone(), slots: slots.clone() };
+        let stores = Stores { records: sealed, blobs: blobs.clone(), slots: slots.clone(), lanes: one_lane() };
         let queue = Queue::open(stores, admd(), Options::default(), at(0)).unwrap();
         Self { records, blobs, slots, queue }
     }
@@ -60,7 +60,7 @@ fn what_waits_is_there_after_each_opening_and_what_left_leaves_nothing() {
     drop(run);
 
     let run = Run::open(folder.path(), &ring);
-    let leases = run.queue.lease(at(1), 9).unwrap();
+    let leases = run.queue.lease(Lane::default(), at(1), 9).unwrap();
     let mut lengths: Vec<u64> = leases.iter().map(|lease| length(&run.queue, lease)).collect();
     lengths.sort_unstable();
     assert_eq!(lengths, sizes.map(|size| size as u64 + 19));
@@ -94,6 +94,6 @@ fn slots_of_a_process_that_died_are_found_again_and_those_of_waiting_mail_kept()
     drop(run);
     let run = Run::open(folder.path(), &ring);
     assert_eq!(run.slots.retain(run.queue.slots_in_use().unwrap()).unwrap(), 10);
-    let lease = run.queue.lease(at(1), 1).unwrap().remove(0);
+    let lease = run.queue.lease(Lane::default(), at(1), 1).unwrap().remove(0);
     assert_eq!(length(&run.queue, &lease), 17 + 7);
 }

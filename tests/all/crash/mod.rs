@@ -3,8 +3,10 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod engines;
+mod offers;
 pub mod raw_sink;
 mod relays;
+mod routes;
 mod stops;
 pub mod twins;
 
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, ReversePath, Utf8};
-use waxseal::queue::{Carries, NewEntry, Options, Queue, Stores};
+use waxseal::queue::{Carries, Lane, Lanes, NewEntry, Options, Queue, Stores};
 use waxseal::store::{Fault, SealedRecords};
 
 use twins::Twins;
@@ -31,10 +33,24 @@ pub fn mailbox(text: &str) -> Mailbox {
     Mailbox::parse(text).unwrap()
 }
 
+/// Everything goes one way.
+pub fn one_lane() -> Lanes {
+    Arc::new(|_| Lane::default())
+}
+
 /// A queue over the twins, as after a start.
 pub fn open(twins: &Twins, ring: &Arc<KeyRing>, options: Options, now: Timestamp) -> Result<Queue, Fault> {
+    Queue::open(stores(twins, ring, one_lane()), admd(), options, now)
+}
+
+/// The same with these lanes.
+pub fn open_with(twins: &Twins, ring: &Arc<KeyRing>, lanes: Lanes, now: Timestamp) -> Result<Queue, Fault> {
+    Queue::open(stores(twins, ring, lanes), admd(), Options::default(), now)
+}
+
+fn stores(twins: &Twins, ring: &Arc<KeyRing>, lanes: Lanes) -> Stores {
     let records = SealedRecords::new(twins.records.clone(), ring.clone());
-    Queue::open(Stores { records, blobs: twins.blobs.clone(), slots: twins.slots.clone() }, admd(), options, now)
+    Stores { records, blobs: twins.blobs.clone(), slots: twins.slots.clone(), lanes }
 }
 
 pub fn entry(from: &str, to: &[&str], text: &str) -> NewEntry {

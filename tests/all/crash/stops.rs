@@ -1,12 +1,12 @@
 //! The queue alone: stopped after every single change of its stores, opened again, and asked what it still holds.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{EnhancedStatus, Notify, ReversePath};
-use waxseal::queue::{Carries, Diagnostic, Fate, Lease, Options, Outcome, Queue, Reports};
+use waxseal::queue::{Carries, Diagnostic, Fate, Lane, Lease, Options, Outcome, Queue, Reports};
 use waxseal::store::Write;
 
 use super::twins::Twins;
@@ -38,7 +38,7 @@ fn relayed() -> Fate {
 fn drain(queue: &Queue, now: Timestamp) -> Vec<String> {
     let mut gone = Vec::new();
     loop {
-        let leases = queue.lease(now, 3).unwrap();
+        let leases = queue.lease(Lane::default(), now, 3).unwrap();
         if leases.is_empty() {
             return gone;
         }
@@ -102,7 +102,7 @@ fn a_stop_at_any_step_of_settling_loses_nothing_and_repeats_at_most_once() {
         }
         twins.fuse.set(steps);
         let mut sent = Vec::new();
-        for lease in queue.lease(at(9), 3).unwrap() {
+        for lease in queue.lease(Lane::default(), at(9), 3).unwrap() {
             sent.push(text(&queue, &lease));
             let outcomes = all(&lease, &relayed());
             // A process without power does not go on to the next one.
@@ -147,11 +147,11 @@ fn what_was_leased_when_the_process_ended_is_due_again_and_a_lease_runs_out() {
     let (twins, ring) = (Twins::new(), ring());
     let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
     queue.commit(vec![entry("ann@example.org", &["b@example.net"], "x")], vec![], at(0)).unwrap();
-    assert_eq!(queue.lease(at(0), 9).unwrap().len(), 1);
-    assert!(queue.lease(at(60), 9).unwrap().is_empty());
-    assert_eq!(queue.lease(at(3600), 9).unwrap().len(), 1);
+    assert_eq!(queue.lease(Lane::default(), at(0), 9).unwrap().len(), 1);
+    assert!(queue.lease(Lane::default(), at(60), 9).unwrap().is_empty());
+    assert_eq!(queue.lease(Lane::default(), at(3600), 9).unwrap().len(), 1);
     drop(queue);
-    assert_eq!(open(&twins, &ring, Options::default(), at(1)).unwrap().lease(at(1), 9).unwrap().len(), 1);
+    assert_eq!(open(&twins, &ring, Options::default(), at(1)).unwrap().lease(Lane::default(), at(1), 9).unwrap().len(), 1);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_damaged_record_is_set_aside_and_stops_nobody() {
     assert_eq!(drain(&queue, at(1)).len(), 4);
     assert_eq!(queue.waiting(), 1);
     assert!(twins.records.map.lock().unwrap().contains_key(&key));
-    assert!(queue.drop_entry(ids[2]).unwrap());
+    assert_eq!(queue.drop_entry(ids[2]).unwrap(), Some(vec![]));
     assert_eq!(queue.waiting(), 0);
 }
 
@@ -188,7 +188,7 @@ fn a_body_that_does_not_open_is_an_error_and_never_other_octets() {
     for blob in twins.blobs.map.lock().unwrap().values_mut() {
         *blob.last_mut().unwrap() ^= 1;
     }
-    for lease in queue.lease(at(0), 9).unwrap() {
+    for lease in queue.lease(Lane::default(), at(0), 9).unwrap() {
         let mut octets = vec![];
         assert!(queue.body(&lease).read_to_end(&mut octets).is_err());
         // Whole chunks before the damage may have come; what came is what was sent.
@@ -203,12 +203,12 @@ fn a_final_failure_takes_the_link_back_and_the_report_holds_the_header_only() {
     let mut new = entry("ann@example.org", &["b@example.net"], "https://mail.example.org/m/secret");
     new.carries = Carries::Link([9; 16]);
     queue.commit(vec![new], vec![], at(0)).unwrap();
-    let lease = queue.lease(at(0), 1).unwrap().remove(0);
+    let lease = queue.lease(Lane::default(), at(0), 1).unwrap().remove(0);
     let outcomes = all(&lease, &Fate::Failed(why(5)));
     let revoked = queue.settle(lease, outcomes, at(0)).unwrap();
     let [revoke] = revoked.as_slice() else { panic!("{revoked:?}") };
     assert_eq!((revoke.parcel, &revoke.recipient), ([9; 16], &mailbox("b@example.net")));
-    let report = queue.lease(at(0), 9).unwrap().remove(0);
+    let report = queue.lease(Lane::default(), at(0), 9).unwrap().remove(0);
     assert_eq!(report.envelope.reverse_path, ReversePath::Null);
     assert_eq!(report.envelope.recipients[0].forward_path, mailbox("ann@example.org"));
     assert_eq!(report.envelope.recipients[0].notify, Some(Notify::Never));
@@ -222,7 +222,7 @@ fn a_link_that_died_is_owed_until_it_was_taken_back_whatever_stops_in_between() 
     let mut new = entry("ann@example.org", &["b@example.net"], "link");
     new.carries = Carries::Link([9; 16]);
     queue.commit(vec![new], vec![], at(0)).unwrap();
-    let lease = queue.lease(at(0), 1).unwrap().remove(0);
+    let lease = queue.lease(Lane::default(), at(0), 1).unwrap().remove(0);
     let outcomes = all(&lease, &Fate::Failed(why(5)));
     let died = queue.settle(lease, outcomes, at(0)).unwrap();
     assert_eq!(died.len(), 1);
@@ -236,15 +236,50 @@ fn a_link_that_died_is_owed_until_it_was_taken_back_whatever_stops_in_between() 
 }
 
 #[test]
-fn a_bounce_is_never_bounced_and_a_stranger_never_hears_of_it() {
-    for sender in ["", "forged@example.com"] {
+fn a_bounce_is_never_bounced_and_a_stranger_never_hears_of_it_but_the_log_does() {
+    for (sender, because) in [("", "it was a report itself"), ("forged@example.com", "the sender is not of the house")] {
         let (twins, ring) = (Twins::new(), ring());
         let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
         queue.commit(vec![entry(sender, &["b@example.net"], "x")], vec![], at(0)).unwrap();
-        let lease = queue.lease(at(0), 1).unwrap().remove(0);
-        let outcomes = all(&lease, &Fate::Failed(why(5)));
-        queue.settle(lease, outcomes, at(0)).unwrap();
+        let lease = queue.lease(Lane::default(), at(0), 1).unwrap().remove(0);
+        let (id, outcomes) = (lease.id, all(&lease, &Fate::Failed(why(5))));
+        let log = logged(|| drop(queue.settle(lease, outcomes, at(0)).unwrap()));
         assert_eq!(queue.waiting(), 0, "{sender:?}");
+        let expect = format!("ERROR event=\"unreported\" id=\"{id}\" recipients=1 because=\"{because}\"\n");
+        assert!(log.contains(&expect), "{log}");
+    }
+    // Who asked for no report misses none.
+    let (twins, ring) = (Twins::new(), ring());
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    let mut new = entry("forged@example.com", &["b@example.net"], "x");
+    new.envelope.recipients[0].notify = Some(Notify::Never);
+    queue.commit(vec![new], vec![], at(0)).unwrap();
+    let lease = queue.lease(Lane::default(), at(0), 1).unwrap().remove(0);
+    let outcomes = all(&lease, &Fate::Failed(why(5)));
+    let log = logged(|| drop(queue.settle(lease, outcomes, at(0)).unwrap()));
+    assert!(log.contains("failed") && !log.contains("unreported"), "{log}");
+}
+
+/// What the log says meanwhile.
+fn logged(work: impl FnOnce()) -> String {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&log);
+    let make = move || Writer(Arc::clone(&writer));
+    let subscriber = tracing_subscriber::fmt().with_writer(make).with_ansi(false).without_time().with_target(false).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let log = log.lock().unwrap().clone();
+    String::from_utf8(log).unwrap()
+}
+
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Writer {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -255,7 +290,7 @@ fn the_operator_lists_shows_hurries_and_drops() {
     for number in 0..3 {
         queue.commit(vec![entry("ann@example.org", &["b@example.net"], "x")], vec![], at(number)).unwrap();
     }
-    for lease in queue.lease(at(5), 9).unwrap() {
+    for lease in queue.lease(Lane::default(), at(5), 9).unwrap() {
         let outcomes = all(&lease, &Fate::Deferred(why(4)));
         queue.settle(lease, outcomes, at(5)).unwrap();
     }
@@ -264,12 +299,29 @@ fn the_operator_lists_shows_hurries_and_drops() {
     let rest = queue.list(Some(listed[1].id), 9).unwrap();
     assert_eq!((rest.len(), rest[0].arrived, rest[0].next, rest[0].attempts), (1, at(2), at(65), 1));
     assert_eq!(rest[0].last, Some(why(4)));
-    assert_eq!(queue.next_due().unwrap(), Some(at(65)));
+    assert_eq!(queue.next_due(Lane::default()), Some(at(65)));
     assert!(queue.retry(listed[1].id, at(6)).unwrap());
-    assert_eq!(queue.lease(at(6), 9).unwrap().iter().map(|lease| lease.id).collect::<Vec<_>>(), [listed[1].id]);
-    assert!(queue.drop_entry(rest[0].id).unwrap() && !queue.drop_entry(rest[0].id).unwrap());
+    assert_eq!(queue.lease(Lane::default(), at(6), 9).unwrap().iter().map(|lease| lease.id).collect::<Vec<_>>(), [listed[1].id]);
+    assert_eq!(queue.drop_entry(rest[0].id).unwrap(), Some(vec![]));
+    assert_eq!(queue.drop_entry(rest[0].id).unwrap(), None);
     assert!(queue.show(rest[0].id).unwrap().is_none());
     assert_eq!(queue.waiting(), 2);
+}
+
+#[test]
+fn a_link_whose_mail_is_dropped_is_owed_until_it_was_taken_back() {
+    let (twins, ring) = (Twins::new(), ring());
+    let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
+    let mut new = entry("ann@example.org", &["b@example.net"], "link");
+    new.carries = Carries::Link([9; 16]);
+    let id = queue.commit(vec![new], vec![], at(0)).unwrap().ids()[0];
+    let died = queue.drop_entry(id).unwrap().unwrap();
+    assert_eq!(
+        died.iter().map(|revoke| (revoke.parcel, revoke.recipient.clone())).collect::<Vec<_>>(),
+        [([9; 16], mailbox("b@example.net"))]
+    );
+    drop(queue);
+    assert_eq!(open(&twins, &ring, Options::default(), at(0)).unwrap().owed().unwrap(), died);
 }
 
 #[test]
@@ -277,10 +329,10 @@ fn while_the_next_hop_is_away_only_the_overdue_are_settled() {
     let (twins, ring) = (Twins::new(), ring());
     let queue = open(&twins, &ring, Options::default(), at(0)).unwrap();
     queue.commit(vec![entry("ann@example.org", &["b@example.net"], "x")], vec![], at(0)).unwrap();
-    assert!(queue.lease_overdue(at(3 * 3600), 9).unwrap().is_empty());
-    let lease = queue.lease_overdue(at(4 * 3600), 9).unwrap().remove(0);
+    assert!(queue.lease_overdue(Lane::default(), at(3 * 3600), 9).unwrap().is_empty());
+    let lease = queue.lease_overdue(Lane::default(), at(4 * 3600), 9).unwrap().remove(0);
     let outcomes = all(&lease, &Fate::Deferred(why(4)));
     queue.settle(lease, outcomes, at(4 * 3600)).unwrap();
     assert_eq!(queue.waiting(), 2, "the entry and the notice of its delay");
-    assert!(queue.lease_overdue(at(5 * 3600), 9).unwrap().is_empty());
+    assert!(queue.lease_overdue(Lane::default(), at(5 * 3600), 9).unwrap().is_empty());
 }

@@ -128,9 +128,10 @@ impl Intake for Relaying {
             }
             "unavailable" => return Err(Refusal::Unavailable(Fault("the disk is on fire".into()))),
             "full" => return Err(Refusal::Full),
+            "slow" => std::future::pending().await,
             _ => {}
         }
-        let hop = Hop { host: "127.0.0.1".into(), port: self.sink.port() };
+        let hop = Hop { host: "127.0.0.1".into(), port: self.sink.port(), source: None };
         let hello = Domain::parse("gate.example.org").unwrap();
         let mut connection = Connection::open(&hop, &hello, &Security::None, None).await.unwrap();
         let size = message.bytes.len() as u64;

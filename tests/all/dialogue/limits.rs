@@ -51,6 +51,30 @@ async fn a_stop_says_421_to_the_idle_and_lets_a_message_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_leaves_no_session_without_its_421() {
+    let mut gate = Gate::open(options("drain_seconds = 1"), With::default()).await;
+    let (mut idle, mut within, mut waiting) = (gate.connect().await, gate.connect().await, gate.connect().await);
+    for (stream, to) in [(&mut idle, None), (&mut within, Some("bob")), (&mut waiting, Some("slow"))] {
+        last(stream).await;
+        let Some(to) = to else { continue };
+        for line in ["EHLO client.example", "MAIL FROM:<ann@example.org>", &format!("RCPT TO:<{to}@elsewhere.example>"), "DATA"] {
+            ask(stream, line).await;
+        }
+        stream.write_all(b"half of a message\r\n").await.unwrap();
+    }
+    waiting.write_all(b".\r\n").await.unwrap();
+    gate.stop();
+    for (what, stream, seconds) in [("idle", &mut idle, 1), ("within DATA", &mut within, 3), ("waiting for the reply", &mut waiting, 7)] {
+        let farewell = timeout(Duration::from_secs(seconds), last(stream)).await;
+        assert!(farewell.as_ref().is_ok_and(|said| said.starts_with("421 4.3.2")), "{what}: {farewell:?}");
+        assert_eq!(last(stream).await, "closed", "{what}");
+    }
+    drop((idle, within, waiting));
+    assert_eq!(gate.mails(), 0);
+    timeout(Duration::from_secs(5), gate.stopped()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_message_arrives_whole_and_leaves_nothing_on_disk() {
     let gate = Gate::open(options(""), With::default()).await;
     let mut stream = gate.connect().await;

@@ -19,6 +19,39 @@ pub fn zip_as<N: AsRef<str>, C: AsRef<[u8]>>(method: CompressionMethod, entries:
     writer.finish().unwrap().into_inner()
 }
 
+/// The archive with a comment, which stands at its very end.
+pub fn with_comment(mut archive: Vec<u8>, comment: &[u8]) -> Vec<u8> {
+    let length = archive.len() - 2;
+    archive[length..].copy_from_slice(&u16::try_from(comment.len()).unwrap().to_le_bytes());
+    archive.extend_from_slice(comment);
+    archive
+}
+
+/// A `winmail.dat` as Outlook writes it: a text, and files by name. [MS-OXTNEF] 2.1.3.
+pub fn tnef(text: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut stream = vec![0x78, 0x9f, 0x3e, 0x22, 0x01, 0x00];
+    let mut attribute = |level: u8, id: u32, data: &[u8]| {
+        stream.push(level);
+        stream.extend_from_slice(&id.to_le_bytes());
+        stream.extend_from_slice(&u32::try_from(data.len()).unwrap().to_le_bytes());
+        stream.extend_from_slice(data);
+        let sum = data.iter().fold(0_u16, |sum, &octet| sum.wrapping_add(octet.into()));
+        stream.extend_from_slice(&sum.to_le_bytes());
+    };
+    let ended = |text: &str| [text.as_bytes(), &[0]].concat();
+    attribute(1, 0x0008_9006, &0x0001_0000_u32.to_le_bytes());
+    attribute(1, 0x0006_9007, &[0xe4, 0x04, 0, 0, 0, 0, 0, 0]);
+    attribute(1, 0x0007_8008, &ended("IPM.Microsoft Mail.Note"));
+    attribute(1, 0x0001_8004, &ended("a subject"));
+    attribute(1, 0x0002_800c, &ended(text));
+    for (name, content) in files {
+        attribute(2, 0x0006_9002, &[1, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+        attribute(2, 0x0001_8010, &ended(name));
+        attribute(2, 0x0006_800f, content);
+    }
+    stream
+}
+
 const TYPES: &str =
     r#"<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#;
 

@@ -14,12 +14,13 @@ use waxseal::clock::Clock;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{Admd, Domain, Mailbox};
 use waxseal::notice::Notices;
-use waxseal::queue::{self, Queue, Stores};
+use waxseal::queue::{self, Lane, Queue, Stores};
 use waxseal::store::blobs::DirectoryBlobs;
+use waxseal::store::records::Record;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
-use waxseal::store::{Blobs, SealedRecords, Slots};
-use waxseal::vault::{Access, Factor, Kind, NewItem, NewParcel, ParcelId, Role, State, Vault};
+use waxseal::store::{Blobs, Check, Conflict, Fault, Records, SealedRecords, Slots, Write};
+use waxseal::vault::{Access, Factor, Kind, NewItem, NewParcel, ParcelId, Role, State, Vault, Words};
 use waxseal::web::{self, App};
 use waxseal::words::{Brand, Language};
 
@@ -33,6 +34,8 @@ pub struct House {
     pub channel: Arc<Channel>,
     pub app: App,
     pub woken: Arc<AtomicUsize>,
+    /// Commits so far, of everybody.
+    pub commits: Arc<AtomicUsize>,
     clock: Arc<AtomicI64>,
     pub folder: tempfile::TempDir,
 }
@@ -42,6 +45,7 @@ pub struct Thing {
     pub kind: Kind,
     pub factor: Factor,
     pub downloads: Option<u32>,
+    pub subject: Words,
     pub items: Vec<(Role, &'static str, &'static str, Vec<u8>)>,
 }
 
@@ -51,6 +55,7 @@ impl Thing {
             kind: Kind::SecureMessage,
             factor: Factor::Password,
             downloads: Some(5),
+            subject: Words::Shown("Your test results and the next appointment".into()),
             items: vec![
                 (Role::Html, "", "text/html", HTML.as_bytes().to_vec()),
                 (Role::Inline { content_id: "logo@clinic".into() }, "logo.png", "image/png", PNG.to_vec()),
@@ -63,7 +68,7 @@ impl Thing {
 
     pub fn public() -> Self {
         let items = vec![(Role::File, "programme.pdf", "application/pdf", bytes(4000))];
-        Self { kind: Kind::PublicFiles, factor: Factor::None, downloads: Some(1), items }
+        Self { kind: Kind::PublicFiles, factor: Factor::None, downloads: Some(1), items, ..Self::message() }
     }
 }
 
@@ -73,8 +78,14 @@ impl House {
     }
 
     pub fn at(base: &str) -> Self {
+        Self::with(base, web::Options::default(), channel::Options::default())
+    }
+
+    pub fn with(base: &str, web: web::Options, channel: channel::Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Arc::new(RedbRecords::open(&folder.path().join("records.redb")).unwrap());
+        let commits = Arc::new(AtomicUsize::new(0));
+        let engine = RedbRecords::open(&folder.path().join("records.redb")).unwrap();
+        let engine = Arc::new(Counted { engine, commits: commits.clone() });
         let records = SealedRecords::new(engine, Arc::new(KeyRing::generate()));
         let blobs: Arc<dyn Blobs> = Arc::new(DirectoryBlobs::open(&folder.path().join("blobs")).unwrap());
         let slots: Arc<dyn Slots> = Arc::new(FileSlots::open(&folder.path().join("slots")).unwrap());
@@ -83,7 +94,7 @@ impl House {
         let admd = Admd { domains: vec![domain.clone()], hostname: domain, postmaster: mailbox("postmaster@clinic.example") };
         let clock = Arc::new(AtomicI64::new(1_795_000_000));
         let now = Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap();
-        let stores = Stores { records: records.clone(), blobs, slots };
+        let stores = Stores { records: records.clone(), blobs, slots, lanes: Arc::new(|_| Lane::default()) };
         let queue = Arc::new(Queue::open(stores, admd.clone(), queue::Options::default(), now).unwrap());
         let brand = Brand {
             name: "Lindgren Clinic".into(),
@@ -112,9 +123,9 @@ impl House {
                 move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()
             }),
         };
-        let channel = Arc::new(Channel::new(parts, channel::Options::default()));
-        let app = App::new(channel.clone(), web::Options::default(), None).unwrap();
-        Self { vault, queue, records, channel, app, woken, clock, folder }
+        let channel = Arc::new(Channel::new(parts, channel));
+        let app = App::new(channel.clone(), web, None).unwrap();
+        Self { vault, queue, records, channel, app, woken, commits, clock, folder }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -142,9 +153,9 @@ impl House {
         let parcel = NewParcel {
             kind: thing.kind,
             sender: mailbox("eva.berg@clinic.example"),
-            sender_name: Some("Eva Berg".into()),
+            sender_name: Some(Words::Shown("Eva Berg".into())),
             message_id: "<1@clinic.example>".into(),
-            subject: "Your test results and the next appointment".into(),
+            subject: thing.subject.clone(),
             date: Some(self.now()),
             visible: recipients.iter().map(|text| mailbox(text)).collect(),
             access: Access { factor: thing.factor, expires, downloads: thing.downloads },
@@ -162,7 +173,7 @@ impl House {
 
     /// The passwords in the mails that wait in the queue, with whom they go to.
     pub fn passwords(&self) -> Vec<(String, String)> {
-        let leases = self.queue.lease(self.now(), 1000).unwrap();
+        let leases = self.queue.lease(Lane::default(), self.now(), 1000).unwrap();
         let read = leases.iter().map(|lease| {
             let mut octets = String::new();
             self.queue.body(lease).read_to_string(&mut octets).unwrap();
@@ -202,6 +213,27 @@ impl House {
             self.queue.drop_entry(id.id).unwrap();
         }
         browser
+    }
+}
+
+/// An engine whose commits are counted.
+struct Counted {
+    engine: RedbRecords,
+    commits: Arc<AtomicUsize>,
+}
+
+impl Records for Counted {
+    fn get(&self, key: &[u8]) -> Result<Option<Record>, Fault> {
+        self.engine.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Record>, Fault> {
+        self.engine.scan(prefix, from, limit)
+    }
+
+    fn commit(&self, checks: Vec<Check>, writes: Vec<Write>) -> Result<(), Conflict> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        self.engine.commit(checks, writes)
     }
 }
 

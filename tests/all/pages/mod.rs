@@ -2,5 +2,9 @@
 
 mod downloads;
 mod house;
+mod looks;
+mod moves;
+mod readers;
 mod refusals;
+mod saves;
 mod ways;

@@ -57,7 +57,7 @@ async fn no_route_opens_without_the_right_visit() {
     assert_eq!(knocked.get("/message").await.status, StatusCode::SEE_OTHER);
     for browser in [&stranger, &neighbour, &knocked] {
         assert_eq!(browser.get(&download).await.status, StatusCode::NOT_FOUND);
-        for path in ["/message/download", "/message/all", "/leave"] {
+        for path in ["/message/download", "/message/all", "/message/save", "/leave"] {
             assert_eq!(browser.post(path, &[("token", &token), ("item", "2")]).await.status, StatusCode::FORBIDDEN, "{path}");
         }
     }
@@ -80,14 +80,17 @@ async fn a_form_from_elsewhere_changes_nothing() {
     let foreign = house.inside(&house.seal(&Thing::message()).1).await.get("/message").await.token();
     let before = house.picture();
     let landing = format!("/m/{link}");
-    let origins: [&[(&str, &str)]; 5] = [
-        &[],
+    let origins: [&[(&str, &str)]; 6] = [
+        &[("referer", "https://evil.example/")],
         &[("origin", "https://evil.example")],
         &[("origin", "null")],
         &[("origin", "null"), ("sec-fetch-site", "cross-site")],
         &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site"), ("referer", BASE)],
     ];
-    for path in [&landing, "/password/send", "/password", "/message/download", "/message/all", "/leave"] {
+    let silent = browser.send("POST", &landing, &[], &form(&[("address", ANN)])).await;
+    assert_eq!(silent.status, StatusCode::FORBIDDEN, "outside of a visit silence proves nothing");
+    for path in [&landing, "/password/send", "/password", "/message/download", "/message/all", "/message/save", "/leave"] {
         for origin in origins {
             let page = browser.send("POST", path, origin, &form(&[("token", &token), ("item", "2"), ("address", ANN)])).await;
             assert_eq!(page.status, StatusCode::FORBIDDEN, "{path} {origin:?}");
@@ -95,12 +98,30 @@ async fn a_form_from_elsewhere_changes_nothing() {
         }
         if path != landing {
             for wrong in ["", "x", &foreign] {
-                let page = browser.post(path, &[("token", wrong), ("item", "2")]).await;
-                assert_eq!(page.status, StatusCode::FORBIDDEN, "{path} {wrong}");
+                for headers in [&[("origin", BASE)][..], &[]] {
+                    let page = browser.send("POST", path, headers, &form(&[("token", wrong), ("item", "2")])).await;
+                    assert_eq!(page.status, StatusCode::FORBIDDEN, "{path} {wrong} {headers:?}");
+                }
             }
         }
     }
     assert_eq!(house.picture(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_browser_gets_in_by_its_referer_and_on_by_its_token() {
+    let house = House::new();
+    let (_, link) = house.seal(&Thing { factor: Factor::None, ..Thing::message() });
+    let browser = house.browser();
+    let landing = format!("/m/{link}");
+    let knocked = browser.send("POST", &landing, &[("referer", &format!("{BASE}{landing}"))], &form(&[("address", ANN)])).await;
+    assert_eq!(knocked.header("location"), "/message");
+    let page = browser.get("/message").await;
+    assert!(page.text().contains("<a href=\"/message/body\">Message</a></iframe>"), "what has no frames follows a link");
+    let press = form(&[("token", &page.token()), ("item", "2")]);
+    let taken = browser.send("POST", "/message/download", &[], &press).await;
+    assert_eq!(taken.status, StatusCode::SEE_OTHER);
+    assert_eq!(browser.get(taken.header("location")).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,15 @@
 //! found, or named as what cannot be read; and in no way does it leave.
 //!
 //! Each case is written twice, with a real number and with one that no check takes; the lines in which
-//! the two differ carry the secret, and none of them may stand in what leaves.
+//! the two differ carry the secret. None of them may stand in what leaves, nor the number in any reading of it.
 
 use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
 use waxseal::policy::Protection;
 
+use super::hiding_files::{as_files, inside_files};
+use super::oracle::tells;
 use super::pipeline::{fate, fate_in};
 use super::{ReversePath, envelope};
 use crate::extraction::make;
@@ -16,12 +18,23 @@ use crate::extraction::make;
 const REAL: &str = "850709-9805";
 const FALSE: &str = "850709-9806";
 
-type Case = (&'static str, Box<dyn Fn(&str) -> Vec<u8>>);
+const ENCRYPTED: &[u8] = include_bytes!("sealed/pgp-binary.pgp");
+
+/// A name, and the mail that hides a number.
+pub type Case = (&'static str, Box<dyn Fn(&str) -> Vec<u8>>);
 
 #[test]
 fn nothing_hides_and_nothing_of_it_leaves() {
     let mut missed = Vec::new();
-    let cases: Vec<Case> = headers().into_iter().chain(texts()).chain(pages()).chain(written_in()).chain(files()).chain(frames()).collect();
+    let cases: Vec<Case> = headers()
+        .into_iter()
+        .chain(texts())
+        .chain(pages())
+        .chain(written_in())
+        .chain(as_files())
+        .chain(inside_files())
+        .chain(frames())
+        .collect();
     assert!(cases.len() > 100, "{}", cases.len());
     for (name, write) in &cases {
         let mail = write(REAL);
@@ -31,9 +44,10 @@ fn nothing_hides_and_nothing_of_it_leaves() {
         let secured = fate.decisions.iter().all(|decision| decision.verdict.protection == Protection::SecureMessage);
         let lines = secret_lines(&mail, &write(FALSE));
         assert!(mail != write(FALSE), "{name}: the case hides nothing");
-        let left: Vec<&Vec<u8>> = lines.iter().filter(|line| fate.sent.iter().any(|sent| holds(sent, line))).collect();
+        let left = lines.iter().filter(|line| fate.sent.iter().any(|sent| holds(sent, line)));
+        let mut left: Vec<String> = left.map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        left.extend(fate.sent.iter().filter_map(|sent| tells(sent, REAL)));
         if !named || !secured || !left.is_empty() {
-            let left: Vec<_> = left.iter().map(|line| String::from_utf8_lossy(line)).collect();
             missed.push(format!("{name}: found {found:?}, secured {secured}, left {left:?}"));
         }
     }
@@ -92,11 +106,11 @@ fn holds(octets: &[u8], what: &[u8]) -> bool {
     octets.windows(what.len()).any(|window| window == what)
 }
 
-fn case(name: &'static str, write: impl Fn(&str) -> Vec<u8> + 'static) -> Case {
+pub fn case(name: &'static str, write: impl Fn(&str) -> Vec<u8> + 'static) -> Case {
     (name, Box::new(write))
 }
 
-fn top(fields: &str, body: &str) -> Vec<u8> {
+pub fn top(fields: &str, body: &str) -> Vec<u8> {
     format!("From: Ann <ann@house.example>\r\nTo: Bob <bob@mail.example>\r\nMIME-Version: 1.0\r\n{fields}\r\n\r\n{body}\r\n").into_bytes()
 }
 
@@ -105,7 +119,7 @@ fn field(name: &'static str, value: impl Fn(&str) -> String + 'static) -> Case {
     (name, Box::new(write))
 }
 
-fn part(fields: &str, body: &str) -> Vec<u8> {
+pub fn part(fields: &str, body: &str) -> Vec<u8> {
     mixed(&[("", "hello"), (fields, body)])
 }
 
@@ -113,7 +127,7 @@ fn mixed(parts: &[(&str, &str)]) -> Vec<u8> {
     top("Subject: x\r\nContent-Type: multipart/mixed; boundary=\"b-1\"", &multipart("b-1", parts))
 }
 
-fn multipart(boundary: &str, parts: &[(&str, &str)]) -> String {
+pub fn multipart(boundary: &str, parts: &[(&str, &str)]) -> String {
     let parts: String = parts
         .iter()
         .map(|(fields, body)| {
@@ -124,7 +138,7 @@ fn multipart(boundary: &str, parts: &[(&str, &str)]) -> String {
     format!("{parts}--{boundary}--")
 }
 
-fn b64(octets: impl AsRef<[u8]>) -> String {
+pub fn b64(octets: impl AsRef<[u8]>) -> String {
     let packed = BASE64.encode(octets.as_ref());
     packed.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>().join("\r\n")
 }
@@ -133,6 +147,7 @@ fn hex(text: &str) -> String {
     text.bytes().map(|octet| format!("={octet:02X}")).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: one line for each hiding place")]
 fn headers() -> Vec<Case> {
     let subject = |name: &'static str, value: fn(&str) -> String| case(name, move |s| top(&format!("Subject: {}", value(s)), "hello"));
     let mut all = vec![
@@ -148,6 +163,13 @@ fn headers() -> Vec<Case> {
         case("display name of From", |s| {
             format!("From: \"Ann {s}\" <ann@house.example>\r\nTo: bob@mail.example\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
         }),
+        case("display name of From, encoded", |s| {
+            format!("From: =?utf-8?Q?Ann_{}?= <ann@house.example>\r\nTo: bob@mail.example\r\nSubject: x\r\n\r\nhello\r\n", hex(s))
+                .into_bytes()
+        }),
+        case("comment that names From", |s| {
+            format!("From: ann@house.example ({s})\r\nTo: bob@mail.example\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
         case("display name of To, encoded", |s| {
             format!("From: ann@house.example\r\nTo: =?utf-8?Q?{}?= <bob@mail.example>\r\nSubject: x\r\n\r\nhello\r\n", hex(s)).into_bytes()
         }),
@@ -157,6 +179,14 @@ fn headers() -> Vec<Case> {
         case("comment behind an address", |s| {
             format!("From: ann@house.example\r\nTo: bob@mail.example (a {s})\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
         }),
+        case("address in quotes", |s| {
+            format!("From: ann@house.example\r\nTo: bob@mail.example, \"{s}\"@mail.example\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
+        case("address in quotes and brackets", |s| {
+            format!("From: ann@house.example\r\nCc: <\"about {s}\"@mail.example>\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
+        }),
+        field("X-Note", |s| format!("see {}", BASE64.encode(format!("it is about {s}").as_bytes()))),
+        subject("subject in base64 of its own", |s| format!("see {}", BASE64.encode(format!("it is about {s}").as_bytes()))),
         case("name of a group", |s| {
             format!("From: ann@house.example\r\nTo: {s}: bob@mail.example;\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
         }),
@@ -167,6 +197,14 @@ fn headers() -> Vec<Case> {
         field("Content-Description", |s| format!("about {s}")),
         field("Content-Type", |s| format!("text/plain; x-note=\"{s}\"")),
         field("Message-ID", |s| format!("({s}) <a@house.example>")),
+        field("Date", |s| format!("Thu, 27 Nov 2025 10:00:00 +0000 ({s})")),
+        field("Date", |s| format!("x {s}")),
+        field("Auto-Submitted", |s| format!("no; x=\"{s}\"")),
+        field("Received", |s| format!("from a.example (a.example [192.0.2.1]) by {s} with ESMTP; Thu, 27 Nov 2025 10:00:00 +0000")),
+        field("Received", |s| format!("from a.example ({s}) by b.example; Thu, 27 Nov 2025 10:00:00 +0000")),
+        field("Content-Type", |s| format!("text/plain; charset=utf-8 ({s})")),
+        field("Content-Disposition", |s| format!("inline; x-note=\"{s}\"")),
+        field("Thread-Index", |s| BASE64.encode(format!("it is about {s}").as_bytes())),
     ];
     for name in [
         "X-Custom",
@@ -185,6 +223,20 @@ fn headers() -> Vec<Case> {
         "Archived-At",
         "Content-Location",
         "Content-Language",
+        "In-Reply-To",
+        "References",
+        "Message-ID",
+        "Resent-Message-ID",
+        "Resent-Date",
+        "Date",
+        "Precedence",
+        "Auto-Submitted",
+        "Thread-Index",
+        "Received",
+        "Return-Path",
+        "DKIM-Signature",
+        "Content-ID",
+        "List-Help",
     ] {
         all.push(field(name, |s| format!("about {s} <c@house.example>")));
         all.push(field(name, |s| format!("=?utf-8?B?{}?= <c@house.example>", BASE64.encode(format!("about {s}").as_bytes()))));
@@ -263,6 +315,7 @@ fn texts() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: one line for each hiding place")]
 fn pages() -> Vec<Case> {
     let page = |name: &'static str, body: fn(&str) -> String| {
         case(name, move |s| part("Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit", &body(s)))
@@ -291,6 +344,45 @@ fn pages() -> Vec<Case> {
         page("file in a link", |s| {
             format!("<a download href=\"data:text/plain;base64,{}\">x</a>", BASE64.encode(format!("it is about {s}").as_bytes()))
         }),
+        page("file in a link, by its type alone", |s| format!("<a href=\"data:text/html,<p>{}<b>{}</b>\">x</a>", &s[..4], &s[4..])),
+        page("file in a link, its letters written as entities", |s| {
+            let packed = BASE64.encode(format!("it is about {s}").as_bytes());
+            let spelled: String = packed.chars().map(|c| format!("&#{};", c as u32)).collect();
+            format!("<a href=\"&#100;ata:text/plain;base64,{spelled}\">x</a>")
+        }),
+        page("document in a link", |s| {
+            let file = BASE64.encode(&make::docx(&make::paragraph(s), &[]));
+            format!("<a download=\"a.docx\" href=\"data:application/octet-stream;base64,{file}\">x</a>")
+        }),
+        page("something unknown in a link", |s| {
+            let file = BASE64.encode(&[&[0, 1, 2, 3, 0xff, 0xfe, 0, 7, 9][..], s.as_bytes()].concat());
+            format!("<a download=\"a.bin\" href=\"data:application/octet-stream;base64,{file}\">x</a>")
+        }),
+        page("file in a style sheet", |s| {
+            format!(
+                "<style>p {{ background: url(data:text/plain;base64,{}) }}</style>",
+                BASE64.encode(format!("it is about {s}").as_bytes())
+            )
+        }),
+        page("beside a file in a link", |s| format!("<a href=\"data:text/plain;base64,aGVsbG8=?pnr={s}\">x</a>")),
+        page("type of a file in a link", |s| format!("<a href=\"data:text/plain;name={s};base64,aGVsbG8=\">x</a>")),
+        page("address of a picture", |s| format!("<img src=\"https://x.example/?pnr={s}\">")),
+        page("address with percent signs", |s| format!("<img src=\"https://x.example/?pnr={}\">", s.replace('-', "%2D"))),
+        page("class", |s| format!("<p class=\"pnr-{s}\">x</p>")),
+        page("style", |s| format!("<p style=\"background:url(/pnr/{s})\">x</p>")),
+        page("second of two attributes", |s| format!("<p title=\"x\" title=\"{s}\">x</p>")),
+        page("end tag", |s| format!("<p>x</p title=\"{s}\">")),
+        page("name of an attribute", |s| format!("<p {s}>x</p>")),
+        page("name of a tag", |s| format!("<x{s}>x</x{s}>")),
+        page("tag without an end", |s| format!("<p>x</p><p title=\"{s}\"")),
+        page("document type", |s| format!("<!DOCTYPE html SYSTEM \"{s}\"><p>x")),
+        page("processing instruction", |s| format!("<?x {s}?><p>x")),
+        page("page in a page", |s| format!("<iframe srcdoc=\"&lt;p&gt;{}&lt;b&gt;{}&lt;/b&gt;\"></iframe>", &s[..4], &s[4..])),
+        page("from right to left", |s| format!("<bdo dir=rtl>{}</bdo>", s.chars().rev().collect::<String>())),
+        page("from right to left by a character", |s| format!("<p>&#8238;{}&#8236;</p>", s.chars().rev().collect::<String>())),
+        page("numbers of characters in a script", |s| {
+            format!("<script>say('{}')</script>", s.bytes().map(|octet| format!("\\x{octet:02x}")).collect::<String>())
+        }),
         page("svg", |s| format!("<svg><text>{s}</text></svg>")),
         page("word joiners", |s| s.chars().map(|c| format!("{c}&#8288;&shy;")).collect()),
     ]
@@ -303,6 +395,10 @@ fn written_in() -> Vec<Case> {
             format!("see\r\n{}\r\nbye", b64(format!("the number of the patient is {s}, keep it to yourself, please do")))
         }),
         text("base64 in a line", |s| format!("see {} there", BASE64.encode(s.as_bytes()))),
+        text("link with percent signs", |s| format!("see https://x.example/?pnr={}", s.replace('-', "%2D"))),
+        text("card in quoted-printable", |s| {
+            format!("BEGIN:VCARD\r\nNOTE;ENCODING=QUOTED-PRINTABLE:{}=\r\n{}\r\nEND:VCARD", hex(&s[..5]), hex(&s[5..]))
+        }),
         text("uuencode", |s| {
             let packed: String = s.as_bytes().chunks(3).map(uu).collect();
             format!("begin 644 a.txt\r\n{}{packed}\r\n`\r\nend", (b' ' + s.len() as u8) as char)
@@ -315,8 +411,20 @@ fn written_in() -> Vec<Case> {
             format!("hello\r\n-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(s.as_bytes()))
         }),
         text("header of armour", |s| {
-            let packed = BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]);
+            let packed = BASE64.encode(ENCRYPTED);
             format!("-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{packed}\r\n-----END PGP MESSAGE-----")
+        }),
+        text("base64 in base64", |s| {
+            let inner = BASE64.encode(format!("the number is {s}, keep it to yourself").as_bytes());
+            format!("see {} there", BASE64.encode(format!("look: {inner} yes").as_bytes()))
+        }),
+        text("page in base64 with a file in a link", |s| {
+            let inner = BASE64.encode(&make::zip(&[("a.txt", format!("number {s}, again and again, {s}"))]));
+            b64(format!("<html><a href=\"data:application/zip;base64,{inner}\">x</a></html>"))
+        }),
+        text("archive that nobody opens, in base64", |s| {
+            let archive = [&b"7z\xbc\xaf\x27\x1c\x00\x04"[..], &[0xA5, 0x3C, 0x99, 0x07].repeat(20), s.as_bytes()].concat();
+            b64(archive)
         }),
         text("zip in base64 in a text", |s| b64(make::zip(&[("a.txt", format!("number {s}, again and again, {s}"))]))),
     ]
@@ -326,100 +434,6 @@ fn uu(group: &[u8]) -> String {
     let at = |place: usize| u32::from(group.get(place).copied().unwrap_or_default());
     let packed = at(0) << 16 | at(1) << 8 | at(2);
     [18, 12, 6, 0].iter().map(|shift| (packed >> shift & 63) as u8).map(|six| if six == 0 { '`' } else { (six + 32) as char }).collect()
-}
-
-#[expect(clippy::too_many_lines, reason = "a table: one line for each hiding place")]
-fn files() -> Vec<Case> {
-    let file = |name: &'static str, fields: &'static str, content: fn(&str) -> Vec<u8>| {
-        case(name, move |s| part(&format!("{fields}\r\nContent-Transfer-Encoding: base64"), &b64(content(s))))
-    };
-    let docx = |s: &str| make::docx(&make::paragraph(s), &[]);
-    let named = |name: &'static str, fields: fn(&str) -> String| case(name, move |s| part(&fields(s), "x"));
-    let sheet = |s: &str| make::xlsx(&[("hidden", format!("<row><c t=\"inlineStr\"><is><t>{s}</t></is></c></row>"))], &[], &[]);
-    vec![
-        file("docx", "Content-Type: application/octet-stream; name=a.docx", docx),
-        file("docx called a picture", "Content-Type: image/png; name=a.png", docx),
-        file("docx called text", "Content-Type: text/plain", docx),
-        file("docx called a signature", "Content-Type: application/pgp-signature; name=signature.asc", docx),
-        file("docx called a calendar", "Content-Type: text/calendar", docx),
-        file("docx without a name", "Content-Type: application/x-thing", docx),
-        file("docx with an empty name", "Content-Type: application/octet-stream; name=\"\"", docx),
-        file("docx in zip in zip", "Content-Type: application/zip; name=a.zip", |s| {
-            make::zip(&[("b.zip", make::zip(&[("c.docx", make::docx(&make::paragraph(s), &[]))]))])
-        }),
-        file("name in a zip", "Content-Type: application/zip; name=a.zip", |s| make::zip(&[(format!("{s}.txt"), "x")])),
-        file("comment in a docx", "Content-Type: application/octet-stream; name=a.docx", |s| {
-            make::docx(&make::paragraph("x"), &[("word/comments.xml", format!("<c><w:t>{s}</w:t></c>").as_bytes())])
-        }),
-        file("custom xml in a docx", "Content-Type: application/octet-stream; name=a.docx", |s| {
-            make::docx(&make::paragraph("x"), &[("customXml/item1.xml", format!("<d p='{s}'/>").as_bytes())])
-        }),
-        file("hidden sheet", "Content-Type: application/octet-stream; name=a.xlsx", sheet),
-        file("html called octets", "Content-Type: application/octet-stream; name=a.bin", |s| {
-            format!("<html><p>{}<b>{}</b>", &s[..4], &s[4..]).into_bytes()
-        }),
-        file("pdf", "Content-Type: application/pdf; name=a.pdf", |s| {
-            make::page(make::stream("", format!("BT /F1 12 Tf 72 720 Td ({s}) Tj ET").as_bytes()), &[], "")
-        }),
-        file("winmail.dat", "Content-Type: application/ms-tnef; name=winmail.dat", |s| {
-            [&[0x78, 0x9f, 0x3e, 0x22][..], s.as_bytes()].concat()
-        }),
-        file("rtf", "Content-Type: application/rtf; name=a.rtf", |s| format!("{{\\rtf1 {s}}}").into_bytes()),
-        file("rtf, inline", "Content-Type: text/rtf\r\nContent-Disposition: inline", |s| format!("{{\\rtf1 {s}}}").into_bytes()),
-        file("odt", "Content-Type: application/vnd.oasis.opendocument.text; name=a.odt", |s| {
-            make::zip_as(
-                zip::CompressionMethod::Stored,
-                &[("mimetype", "application/vnd.oasis.opendocument.text".to_owned()), ("content.xml", s.to_owned())],
-            )
-        }),
-        file("gzip", "Content-Type: application/gzip; name=a.gz", |s| [&[0x1f, 0x8b][..], s.as_bytes()].concat()),
-        file("noise", "Content-Type: application/x-noise; name=a.x", |s| [&[0, 1, 2, 3, 0xff, 0xfe, 0][..], s.as_bytes()].concat()),
-        file("opaque S/MIME", "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", |s| {
-            let head = [0x30, 0x80, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02, 0xA0, 0x80];
-            [&head[..], s.as_bytes(), &[0]].concat()
-        }),
-        file(
-            "text of which somebody says that it is a file, inline",
-            "Content-Type: text/plain; name=a.txt\r\nContent-Disposition: inline",
-            |s| s.into(),
-        ),
-        file("mail as octets", "Content-Type: application/octet-stream; name=a.eml", |s| {
-            format!("From: a@x.example\r\nSubject: about {s}\r\n\r\nx\r\n").into_bytes()
-        }),
-        named("file name", |s| format!("Content-Type: text/csv; name=\"{s}.csv\"")),
-        named("file name, encoded word", |s| {
-            format!("Content-Type: text/csv; name=\"=?utf-8?B?{}?=\"", BASE64.encode(format!("{s}.csv").as_bytes()))
-        }),
-        named("file name in RFC 2231", |s| {
-            format!("Content-Disposition: attachment; filename*=utf-8''{}.csv", s.bytes().map(|o| format!("%{o:02X}")).collect::<String>())
-        }),
-        named("file name, continued", |s| {
-            format!("Content-Disposition: attachment; filename*0=\"{}\"; filename*1=\"{}.csv\"", &s[..5], &s[5..])
-        }),
-        named("file name with underscores", |s| format!("Content-Type: text/csv; name=\"a_{s}_b.csv\"")),
-        case("name of the only part", |s| top(&format!("Subject: x\r\nContent-Type: application/pdf; name=\"{s}.pdf\""), "x")),
-        case("picture in place that is a docx", move |s| {
-            let body = multipart(
-                "b-1",
-                &[
-                    ("Content-Type: text/html", "<img src=\"cid:a@b\">"),
-                    ("Content-Type: image/png\r\nContent-ID: <a@b>\r\nContent-Transfer-Encoding: base64", &b64(docx(s))),
-                ],
-            );
-            top("Subject: x\r\nContent-Type: multipart/related; boundary=\"b-1\"", &body)
-        }),
-        case("pdf with a Content-ID beside a page", move |s| {
-            let pdf = make::page(make::stream("", format!("BT /F1 12 Tf 72 720 Td ({s}) Tj ET").as_bytes()), &[], "");
-            let body = multipart(
-                "b-1",
-                &[
-                    ("Content-Type: text/html", "<a href=\"cid:a@b\">x</a>"),
-                    ("Content-Type: application/pdf\r\nContent-ID: <a@b>\r\nContent-Transfer-Encoding: base64", &b64(pdf)),
-                ],
-            );
-            top("Subject: x\r\nContent-Type: multipart/related; boundary=\"b-1\"", &body)
-        }),
-    ]
 }
 
 #[expect(clippy::too_many_lines, reason = "a table: one line for each hiding place")]
@@ -494,18 +508,15 @@ fn frames() -> Vec<Case> {
             multipart("b-1", &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", s)])
         }),
         framed("beside something encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
-            let armour = format!(
-                "-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{}\r\n-----END PGP MESSAGE-----",
-                BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3])
-            );
+            let armour =
+                format!("-----BEGIN PGP MESSAGE-----\r\nComment: {s}\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(ENCRYPTED));
             multipart(
                 "b-1",
                 &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", &armour)],
             )
         }),
         framed("preamble of something encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
-            let armour =
-                format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(&[0xC1, 0xC0, 0x4C, 1, 2, 3]));
+            let armour = format!("-----BEGIN PGP MESSAGE-----\r\n\r\n{}\r\n-----END PGP MESSAGE-----", BASE64.encode(ENCRYPTED));
             let parts =
                 [("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", armour.as_str())];
             format!("{s}\r\n{}", multipart("b-1", &parts))

@@ -6,9 +6,13 @@
 //! exactly that text. `UPDATE=1` writes what came out; the reader checks the difference.
 
 mod evasion;
+mod everywhere;
 mod hiding;
+mod hiding_files;
 mod natures;
+mod oracle;
 mod pipeline;
+mod sealed;
 
 use std::fs;
 use std::path::{Path, PathBuf};

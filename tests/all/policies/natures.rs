@@ -1,8 +1,9 @@
 //! What policy calls an attachment is what rewriting takes out: one definition, seen from both ends.
 
 use bytes::Bytes;
+use waxseal::mail::Message;
 use waxseal::mail::nature::Natures;
-use waxseal::mail::{Message, sealed};
+use waxseal::mail::sealed::{Secrecy, secrecy};
 use waxseal::policy::Protection;
 
 use super::pipeline::{Fate, fate};
@@ -12,8 +13,8 @@ fn every_file_of_every_mail_is_an_attachment_for_policy_and_goes_behind_the_link
     for (name, octets) in crate::corpus::mails() {
         let message = Message::parse(Bytes::from(octets.clone()));
         let natures = Natures::of(&message);
-        let encrypted = |id: &waxseal::mail::PartId| message.part(*id).is_some_and(|part| sealed::is_encrypted(&message, part));
-        let within = message.parts().into_iter().filter(|part| sealed::is_encrypted(&message, part));
+        let encrypted = |id: &waxseal::mail::PartId| message.part(*id).is_some_and(|part| secrecy(&message, part) == Secrecy::Sealed);
+        let within = message.parts().into_iter().filter(|part| secrecy(&message, part) == Secrecy::Sealed);
         let within: Vec<_> = within.flat_map(|part| part.children.iter().map(|child| child.id)).collect();
         let files: Vec<_> = natures.files().filter(|id| !encrypted(id) && !within.contains(id)).collect();
         let Fate { inspection, decisions, sent, sealed } = fate(&octets);

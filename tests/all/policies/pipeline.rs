@@ -1,4 +1,5 @@
-//! The whole way of a message in one process: inspect, decide, plan, rewrite. Links are made up.
+//! The whole way of a message in one process: inspect, decide, plan, rewrite, in the words of the real
+//! notices. Links are made up.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -7,11 +8,13 @@ use bytes::Bytes;
 use waxseal::crypto::LinkSecret;
 use waxseal::extract::Extractor;
 use waxseal::mail::{Envelope, HeaderField, Mailbox, Message, ReversePath};
+use waxseal::notice::{Head, Notices, Rendered};
 use waxseal::policy::{Decision, Facts, Inspection, Options, PolicySet, Wish, supplied};
 use waxseal::secret::Secret;
 use waxseal::transform::dkim::Signers;
 use waxseal::transform::{Frame, Letter, Plan};
-use waxseal::vault::{Link, ParcelId};
+use waxseal::vault::{Link, ParcelId, Role};
+use waxseal::words::{Brand, Language};
 
 use super::{admd, envelope, rules};
 
@@ -25,6 +28,18 @@ pub static SUPPLIED: LazyLock<PolicySet> = LazyLock::new(|| {
 });
 
 pub static EXTRACTOR: LazyLock<Extractor> = LazyLock::new(|| Extractor::new(env!("CARGO_BIN_EXE_waxseal").into(), 2));
+
+static NOTICES: LazyLock<Notices> = LazyLock::new(|| {
+    let brand = Brand {
+        name: "House".into(),
+        accent: "#8f2d22".into(),
+        support: "it@house.example".into(),
+        language: Language::Swedish,
+        zone: jiff::tz::TimeZone::UTC,
+        base_url: "https://secure.house.example".into(),
+    };
+    Notices::new(brand, admd(), None).unwrap()
+});
 
 /// What became of a message.
 pub struct Fate {
@@ -52,15 +67,14 @@ pub fn fate_in(octets: &[u8], envelope: &Envelope) -> Fate {
     let mut letters = Vec::new();
     let mut sealed = Vec::new();
     for (number, (parcel, verdict)) in plan.protected(&message, envelope, now).into_iter().enumerate() {
-        let names = verdict.file_names == waxseal::policy::Shown::Kept;
-        let shown: Vec<&str> = parcel.items.iter().filter(|_| names).map(|item| item.name.as_str()).collect();
-        let subject = if verdict.subject == waxseal::policy::Shown::Kept { parcel.subject.clone() } else { String::new() };
-        let to = |to: &Mailbox| Letter {
-            parcel: ParcelId([number as u8; 16]),
-            link: Link { recipient: to.clone(), secret: LinkSecret(Secret::new([0; 20])), expires: parcel.access.expires },
-            text: format!("{subject}\nOpen {shown:?}\n"),
-            html: format!("<p>{subject}<p>Open {shown:?}\n"),
-            subject: "A secure message".to_owned(),
+        let head = Head::of(&parcel, verdict);
+        let files: Vec<&str> =
+            parcel.items.iter().filter(|item| matches!(item.role, Role::File | Role::Raw)).map(|item| item.name.as_str()).collect();
+        let files: Vec<(&str, u64)> = files.into_iter().map(|name| (name, 25_080)).collect();
+        let to = |to: &Mailbox| {
+            let link = Link { recipient: to.clone(), secret: LinkSecret(Secret::new([0; 20])), expires: parcel.access.expires };
+            let Rendered { subject, text, html } = NOTICES.letter(&head, &files, &link);
+            Letter { parcel: ParcelId([number as u8; 16]), link, text, html, subject }
         };
         letters.push(parcel.recipients.iter().map(to).collect());
         sealed.extend(parcel.items.iter().map(|item| item.name.clone()));

@@ -1,6 +1,7 @@
 //! A disk that forgets.
 
 use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Numbers that a seed repeats (xorshift64*).
@@ -81,6 +82,46 @@ impl Disk {
         let was_cut = state.cut.is_some();
         let octets = state.cut.clone().unwrap_or_else(|| state.lose());
         Survivor { disk: Self::with(octets), was_cut }
+    }
+}
+
+/// A disk whose engine panics in the middle of its work.
+#[derive(Debug, Clone)]
+pub struct Rough {
+    pub disk: Disk,
+    /// Steps until then; it happens once.
+    pub left: Arc<AtomicI64>,
+}
+
+impl Rough {
+    fn step(&self) {
+        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "a panic for the test");
+    }
+}
+
+impl redb::StorageBackend for Rough {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.step();
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.step();
+        self.disk.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.step();
+        self.disk.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.step();
+        self.disk.write(offset, data)
     }
 }
 

@@ -6,8 +6,10 @@
 mod disk;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use disk::{Chance, Disk};
+use disk::{Chance, Disk, Rough};
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::{Check, Conflict, Fault, Records, Write};
 
@@ -77,6 +79,33 @@ fn a_store_that_cannot_be_opened_again_stays_closed() {
         assert!(matches!(put(&records, "x"), Err(Conflict::Fault(_))));
     }
     assert!(records.get(b"x").is_err());
+}
+
+#[test]
+fn an_engine_that_panics_anywhere_acknowledges_nothing_and_goes_on() {
+    let (mut panics, mut steps) = (0, 0);
+    loop {
+        let (disk, left) = (Disk::new(), Arc::new(AtomicI64::new(i64::MAX)));
+        let rough = Rough { disk: disk.clone(), left: left.clone() };
+        let records = RedbRecords::over_each(move || Ok::<_, Fault>(rough.clone())).unwrap();
+        put(&records, "before").unwrap();
+        left.store(steps, Ordering::SeqCst);
+        let during: Vec<bool> = (0..3).map(|number| put(&records, &format!("during {number}")).is_ok()).collect();
+        let came = left.swap(i64::MAX, Ordering::SeqCst) < 0;
+        assert!(came || during.iter().all(|done| *done), "step {steps}: a fault without a reason");
+        put(&records, "after").unwrap_or_else(|why| panic!("step {steps}: {why:?}"));
+        drop(records);
+        let records = RedbRecords::over(disk.after_the_cut().disk).unwrap();
+        let kept = (0..3).zip(during).filter(|(_, done)| *done).map(|(number, _)| format!("during {number}"));
+        for key in ["before".to_owned(), "after".to_owned()].into_iter().chain(kept) {
+            assert!(records.get(key.as_bytes()).unwrap().is_some(), "step {steps}: {key} was acknowledged");
+        }
+        if !came {
+            break;
+        }
+        (panics, steps) = (panics + 1, steps + 1);
+    }
+    assert!(panics > 20, "only {panics} panics came");
 }
 
 #[test]

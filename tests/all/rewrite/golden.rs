@@ -56,6 +56,7 @@ impl Line {
                 go: Go::Now,
                 subject: shown(self.hide_subject),
                 file_names: shown(self.hide_names),
+                header: shown(self.found_in_header),
                 form: if self.raw { Form::Raw } else { Form::Parts },
             },
             because: place.map(found).into_iter().collect(),

@@ -4,7 +4,8 @@ mod dkim;
 mod generated;
 mod golden;
 mod refused;
-mod specimens;
+pub mod specimens;
+mod wire;
 
 use std::io::Read;
 

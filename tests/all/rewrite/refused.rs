@@ -24,6 +24,7 @@ fn decision(to: &str, protection: Protection, go: Go) -> Decision {
             go,
             subject: Shown::Kept,
             file_names: Shown::Kept,
+            header: Shown::Kept,
             form: Form::Parts,
         },
         because: Vec::new(),

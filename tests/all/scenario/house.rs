@@ -21,6 +21,7 @@ pub struct House {
     pub sink: RawSink,
     pub smtp: u16,
     pub web: u16,
+    pub admin: u16,
     hands: Arc<AtomicI64>,
     jumps: Arc<AtomicI64>,
     running: Option<Running>,
@@ -41,7 +42,7 @@ impl House {
     /// The same in front of this next hop.
     pub fn before(sink: RawSink) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (smtp, web) = (free_port(), free_port());
+        let (smtp, web, admin) = (free_port(), free_port(), free_port());
         let arguments = init::Arguments {
             directory: directory.path().join("set-up"),
             domain: vec![String::from("example.org")],
@@ -51,12 +52,13 @@ impl House {
             smtp: Some(format!("127.0.0.1:{smtp}")),
             web: Some(format!("127.0.0.1:{web}")),
             base_url: Some(format!("http://127.0.0.1:{web}")),
+            admin: Some(format!("127.0.0.1:{admin}")),
             relay_network: Vec::new(),
             store: None,
             yes: true,
         };
         init::run(&arguments, &mut std::io::sink()).unwrap();
-        let mut house = Self { directory, sink, smtp, web, hands: Arc::default(), jumps: Arc::default(), running: None };
+        let mut house = Self { directory, sink, smtp, web, admin, hands: Arc::default(), jumps: Arc::default(), running: None };
         house.start();
         house
     }

@@ -1,12 +1,19 @@
 //! The whole gateway in one process, between a client and a scripted next hop: one fate a file.
+// A script names the stages that it changes; all others are answered as usual.
+#![allow(clippy::wildcard_enum_match_arm)]
 
 mod house;
 
+mod backup;
 mod doubts;
 mod expiry;
+mod explained;
 mod foreign;
+mod hidden;
 mod loops;
 mod mixed;
+mod monitor;
+mod offered;
 mod reload;
 mod rest;
 mod restart;

@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use waxseal::crypto::{Kek, KeyRing, LinkSecret};
-use waxseal::store::SealedRecords;
+use waxseal::crypto::{Kek, KeyRing, LinkSecret, random};
+use waxseal::secret::Secret;
+use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
-use waxseal::vault::Sealed;
+use waxseal::store::slots::FileSlots;
+use waxseal::store::{SealedRecords, Slots};
+use waxseal::vault::{Sealed, Vault, Words};
 
 use super::life::{House, hours, house, live, parcel, start};
+use super::thief::{Factor, Thief, Wrap};
 
 const PARCELS: usize = 100;
 const CANARIES: [&str; 7] =
@@ -42,11 +46,16 @@ impl Victim {
     }
 
     fn opened(&self, ring: KeyRing, links: &[LinkSecret]) -> usize {
-        let records = SealedRecords::new(Arc::new(RedbRecords::open(&self.data.join("records")).unwrap()), Arc::new(ring));
-        let blobs = Arc::new(waxseal::store::blobs::DirectoryBlobs::open(&self.data.join("blobs")).unwrap());
-        let slots = Arc::new(waxseal::store::slots::FileSlots::open(&self.data.join("slots")).unwrap());
-        let vault = waxseal::vault::Vault::new(records, blobs, slots);
+        let (_, vault, _) = self.broken_into(ring);
         links.iter().filter(|link| vault.unlock(link, None, start()).is_ok()).count()
+    }
+
+    /// The disk in other hands: what can be read and forged, our code over it, the slots.
+    fn broken_into(&self, ring: KeyRing) -> (Thief, Vault, Arc<FileSlots>) {
+        let records = SealedRecords::new(Arc::new(RedbRecords::open(&self.data.join("records")).unwrap()), Arc::new(ring));
+        let blobs = Arc::new(DirectoryBlobs::open(&self.data.join("blobs")).unwrap());
+        let slots = Arc::new(FileSlots::open(&self.data.join("slots")).unwrap());
+        (Thief { records: records.clone() }, Vault::new(records, blobs, slots.clone()), slots)
     }
 
     fn ring(&self) -> KeyRing {
@@ -59,7 +68,7 @@ fn the_owner_opens_all_and_nobody_else_any() {
     let victim = Victim::new(|_, _| {});
     assert_eq!(victim.opened(victim.ring(), &victim.links), PARCELS);
 
-    // C3: disk and key, no link. A link cannot be found, so its own stored id is tried as well as guesses.
+    // C3: disk and key, no link. Guesses are not even found; below, the wraps themselves are attacked.
     let guesses: Vec<LinkSecret> = (0..PARCELS).map(|_| LinkSecret::random()).collect();
     assert_eq!(victim.opened(victim.ring(), &guesses), 0);
 
@@ -75,6 +84,61 @@ fn the_owner_opens_all_and_nobody_else_any() {
     assert_eq!(victim.opened(victim.ring(), &victim.links), 0);
 }
 
+/// C3, C4: disk and host's key. A wrap is found by the stored id of its link, so each of a hundred is tried with all but one of
+/// the things that it takes, by the format and by our own code with forged records.
+#[test]
+fn a_wrap_opens_with_all_that_it_takes_and_with_no_less() {
+    let victim = Victim::new(|_, _| {});
+    let (thief, vault, slots) = victim.broken_into(victim.ring());
+    let wraps = thief.wraps();
+    assert_eq!(wraps.len(), 2 * PARCELS);
+    let owned = victim.links.iter().map(|link| (link, wraps.iter().find(|(id, _)| *id == link.id().0).unwrap().1.clone()));
+    let owned: Vec<(&LinkSecret, Wrap)> = owned.collect();
+    for (place, (link, wrap)) in owned.iter().enumerate() {
+        let slot = slots.read(wrap.slot).unwrap();
+        assert!(thief.open(wrap, (link, &slot), None).is_some() && thief.forge(&vault, wrap, (link, None)), "the control: with everything");
+
+        let guess = LinkSecret::random();
+        assert!(thief.open(wrap, (&guess, &slot), None).is_none(), "a guessed link");
+        assert!(!thief.forge(&vault, wrap, (&guess, None)), "a guessed link, found");
+
+        let (_, other) = &owned[(place + 1) % owned.len()];
+        for wrong in [Secret::new(random::array()), Secret::new([0; 32]), slots.read(other.slot).unwrap()] {
+            assert!(thief.open(wrap, (link, &wrong), None).is_none(), "another slot");
+        }
+        assert!(!thief.forge(&vault, &Wrap { slot: other.slot, ..wrap.clone() }, (link, None)), "another's slot");
+        assert!(!thief.forge(&vault, wrap, (link, Some(""))), "a password where none was told");
+        let eased = Wrap { least_factor: Factor::None, ..wrap.clone() };
+        assert!(thief.open(&eased, (link, &slot), None).is_none() && !thief.forge(&vault, &eased, (link, None)), "an easier factor");
+        assert!(!thief.forge(&vault, &Wrap { parcel: other.parcel, ..wrap.clone() }, (link, None)), "another parcel");
+    }
+}
+
+/// C4: disk, host's key and link, but not the password that was told another way.
+#[test]
+fn a_told_password_is_not_guessed_past() {
+    const TOLD: &str = "three words by phone";
+    let mut told = None;
+    let victim = Victim::new(|house, _| {
+        let mut sealed =
+            house.vault.seal_told(parcel(b"canary-body", b"canary-content", None), &Secret::new(TOLD.into()), start()).unwrap();
+        house.records.commit(vec![], std::mem::take(&mut sealed.go_live)).unwrap();
+        told = Some(sealed.links[0].secret.clone());
+    });
+    let (link, (thief, vault, slots)) = (told.unwrap(), victim.broken_into(victim.ring()));
+    let wrap = thief.wraps().into_iter().find(|(id, _)| *id == link.id().0).unwrap().1;
+    let slot = slots.read(wrap.slot).unwrap();
+    assert!(thief.open(&wrap, (&link, &slot), Some(TOLD)).is_some() && thief.forge(&vault, &wrap, (&link, Some(TOLD))));
+    for number in 0..PARCELS {
+        let guess = format!("three words by phone {number}");
+        assert!(thief.open(&wrap, (&link, &slot), Some(&guess)).is_none());
+        assert!(!thief.forge(&vault, &wrap, (&link, Some(&guess))));
+    }
+    // Nor does it help to say that there was none.
+    assert!(thief.open(&wrap, (&link, &slot), None).is_none() && !thief.forge(&vault, &wrap, (&link, None)));
+    assert!(!thief.forge(&vault, &Wrap { told: None, ..wrap }, (&link, None)));
+}
+
 #[test]
 fn neither_link_nor_parcel_key_lies_anywhere_on_the_disk_even_for_who_has_the_key() {
     let victim = Victim::new(|_, _| {});
@@ -88,6 +152,30 @@ fn neither_link_nor_parcel_key_lies_anywhere_on_the_disk_even_for_who_has_the_ke
     let found = |canary: &str| all.iter().any(|octets| octets.windows(canary.len()).any(|part| part == canary.as_bytes()));
     assert!(found("canary-subject"));
     assert!(!found("canary-body") && !found("canary-file") && !found("canary-content"));
+}
+
+/// A10: disk and host's key. Subjects and display names that policy hides, and all file names, open with the link alone.
+#[test]
+fn what_policy_hides_is_not_among_the_metadata() {
+    let mut links = Vec::new();
+    let victim = Victim::new(|house, _| {
+        let mut hidden = parcel(b"canary-body", b"canary-content", Some(2));
+        hidden.subject = Words::Hidden("hidden-subject".to_owned());
+        hidden.sender_name = Some(Words::Hidden("hidden-name".to_owned()));
+        links.push(live(house, hidden, start()).links[0].secret.clone());
+    });
+    let (thief, vault, _) = victim.broken_into(victim.ring());
+    let all: Vec<u8> =
+        thief.records.scan(b"", b"", usize::MAX).unwrap().into_iter().flat_map(|record| [record.key, record.value].concat()).collect();
+    let found = |words: &str| all.windows(words.len()).any(|part| part == words.as_bytes());
+    assert!(found("canary-subject") && found("canary-name") && found("canary-recipient"), "the control: what is shown is found");
+    assert!(!found("hidden-subject") && !found("hidden-name") && !found("canary-file"));
+
+    let grant = vault.unlock(&links[0], None, start()).unwrap();
+    let admitted = vault.admit(&links[0], start()).unwrap();
+    assert_eq!((admitted.contents.subject.as_str(), admitted.contents.sender_name.as_deref()), ("", None));
+    let contents = vault.revealed(&grant, admitted).unwrap().contents;
+    assert_eq!((contents.subject.as_str(), contents.sender_name.as_deref()), ("hidden-subject", Some("hidden-name")));
 }
 
 #[test]

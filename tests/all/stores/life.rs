@@ -12,8 +12,8 @@ use waxseal::secret::Secret;
 use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::redb::RedbRecords;
 use waxseal::store::slots::FileSlots;
-use waxseal::store::{Blobs, SealedRecords, Write};
-use waxseal::vault::{Access, Denied, Factor, Grant, ItemId, Kind, NewItem, NewParcel, Role, Sealed, State, Vault};
+use waxseal::store::{Blobs, Conflict, SealedRecords, Write};
+use waxseal::vault::{Access, Denied, Factor, Grant, ItemId, Kind, NewItem, NewParcel, Role, Sealed, State, Vault, Words};
 
 /// A vault on a disk of its own.
 pub struct House {
@@ -52,9 +52,9 @@ pub fn parcel<'a>(body: &'a [u8], file: &'a [u8], downloads: Option<u32>) -> New
     NewParcel {
         kind: Kind::SecureMessage,
         sender: Mailbox::parse("bo@canary-sender.example").unwrap(),
-        sender_name: Some("canary-name".to_owned()),
+        sender_name: Some(Words::Shown("canary-name".to_owned())),
         message_id: "<canary-id@canary-sender.example>".to_owned(),
-        subject: "canary-subject".to_owned(),
+        subject: Words::Shown("canary-subject".to_owned()),
         date: Some(start()),
         visible: vec![ann()],
         access: Access { factor: Factor::Password, expires: hours(14 * 24), downloads },
@@ -80,8 +80,27 @@ fn grant(house: &House, sealed: &Sealed) -> Grant {
 
 fn read(house: &House, grant: &Grant, item: u32, range: std::ops::Range<u64>) -> Vec<u8> {
     let mut plain = Vec::new();
-    house.vault.open(grant, ItemId(item), range, start()).unwrap().content.read_to_end(&mut plain).unwrap();
+    house.vault.shelf(grant, start()).unwrap().open(ItemId(item), range).unwrap().content.read_to_end(&mut plain).unwrap();
     plain
+}
+
+/// Spends one download in a commit of its own.
+fn spend(house: &House, grant: &Grant, item: u32, now: Timestamp) -> Result<(), Denied> {
+    loop {
+        let spending = house.vault.spend(grant, &[ItemId(item)], now)?;
+        if spending.items.is_empty() {
+            return Err(Denied::UsedUp);
+        }
+        match house.records.commit(spending.checks, spending.writes) {
+            Ok(()) => return Ok(()),
+            Err(why) => assert_eq!(why, Conflict::Check),
+        }
+    }
+}
+
+fn give_back(house: &House, grant: &Grant, item: u32) {
+    let back = house.vault.give_back(grant.parcel(), grant.recipient(), &[ItemId(item)]).unwrap();
+    house.records.commit(back.checks, back.writes).unwrap();
 }
 
 fn denied<T>(result: Result<T, Denied>) -> Denied {
@@ -112,7 +131,7 @@ fn a_parcel_opens_from_its_commit_and_gives_back_what_was_sealed() {
             assert_eq!(read(house, &grant, 1, 0..u64::MAX), file);
             let (from, to) = (size / 3, size / 2);
             assert_eq!(read(house, &grant, 1, from..to), file[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()]);
-            assert_eq!(denied(house.vault.open(&grant, ItemId(2), 0..1, start())), Denied::Unknown);
+            assert_eq!(denied(house.vault.shelf(&grant, start()).unwrap().open(ItemId(2), 0..1)), Denied::Unknown);
         });
     }
 }
@@ -141,7 +160,7 @@ fn two_hundred_at_once_spend_a_limit_of_one_exactly_once() {
         std::thread::scope(|scope| {
             for _ in 0..200 {
                 let (grant, won) = (&grant, &won);
-                scope.spawn(move || match house.vault.spend(grant, ItemId(1), start()) {
+                scope.spawn(move || match spend(house, grant, 1, start()) {
                     Ok(()) => drop(won.fetch_add(1, Ordering::Relaxed)),
                     Err(why) => assert_eq!(why, Denied::UsedUp),
                 });
@@ -149,15 +168,15 @@ fn two_hundred_at_once_spend_a_limit_of_one_exactly_once() {
         });
         assert_eq!(won.load(Ordering::Relaxed), 1);
         assert_eq!(house.vault.items(&grant).unwrap()[1].left, Some(0));
-        house.vault.give_back(&grant, ItemId(1)).unwrap();
-        house.vault.give_back(&grant, ItemId(1)).unwrap();
+        give_back(house, &grant, 1);
+        give_back(house, &grant, 1);
         assert_eq!(house.vault.items(&grant).unwrap()[1].left, Some(1));
-        house.vault.spend(&grant, ItemId(1), start()).unwrap();
-        assert_eq!(denied(house.vault.spend(&grant, ItemId(1), start())), Denied::UsedUp);
+        spend(house, &grant, 1, start()).unwrap();
+        assert_eq!(denied(spend(house, &grant, 1, start())), Denied::UsedUp);
         // Another recipient has downloads of the own.
         let other = house.vault.unlock(&sealed.links[1].secret, None, start()).unwrap();
-        house.vault.spend(&other, ItemId(1), start()).unwrap();
-        assert_eq!(denied(house.vault.spend(&grant, ItemId(9), start())), Denied::Unknown);
+        spend(house, &other, 1, start()).unwrap();
+        assert_eq!(denied(spend(house, &grant, 9, start())), Denied::Unknown);
     });
 }
 
@@ -169,10 +188,39 @@ fn twenty_at_once_spend_a_limit_of_seven_exactly_seven_times() {
         let won = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..20 {
-                scope.spawn(|| won.fetch_add(usize::from(house.vault.spend(&grant, ItemId(1), start()).is_ok()), Ordering::Relaxed));
+                scope.spawn(|| won.fetch_add(usize::from(spend(house, &grant, 1, start()).is_ok()), Ordering::Relaxed));
             }
         });
         assert_eq!(won.load(Ordering::Relaxed), 7);
+    });
+}
+
+#[test]
+fn what_is_left_of_several_is_spent_together_or_not_at_all() {
+    with_house(|house| {
+        let mut three = parcel(b"body", b"file", Some(1));
+        three.items.push(NewItem {
+            role: Role::File,
+            name: "b.pdf".into(),
+            media_type: "application/pdf".into(),
+            content: Box::new(&b"b"[..]),
+        });
+        let sealed = live(house, three, start());
+        let grant = grant(house, &sealed);
+        let left = || house.vault.items(&grant).unwrap().iter().filter_map(|item| item.left).collect::<Vec<_>>();
+        let both = house.vault.spend(&grant, &[ItemId(1), ItemId(2)], start()).unwrap();
+        assert_eq!((both.items, left()), (vec![ItemId(1), ItemId(2)], vec![1, 1]));
+        // Somebody is faster with one of them.
+        spend(house, &grant, 2, start()).unwrap();
+        assert_eq!(house.records.commit(both.checks, both.writes), Err(Conflict::Check));
+        assert_eq!(left(), [1, 0]);
+        let one = house.vault.spend(&grant, &[ItemId(1), ItemId(2)], start()).unwrap();
+        assert_eq!(one.items, [ItemId(1)]);
+        // Blocked at the same moment.
+        house.vault.set_blocked(sealed.parcel, State::Blocked, start()).unwrap();
+        house.vault.set_blocked(sealed.parcel, State::Live, start()).unwrap();
+        assert_eq!(house.records.commit(one.checks, one.writes), Err(Conflict::Check));
+        assert_eq!(left(), [1, 0]);
     });
 }
 
@@ -182,14 +230,14 @@ fn a_block_ends_a_running_download_and_can_be_taken_back_for_a_day() {
         let file = vec![7; 4 << 20];
         let sealed = live(house, parcel(b"body", &file, Some(3)), start());
         let grant = grant(house, &sealed);
-        let mut running = house.vault.open(&grant, ItemId(1), 0..u64::MAX, start()).unwrap().content;
+        let mut running = house.vault.shelf(&grant, start()).unwrap().open(ItemId(1), 0..u64::MAX).unwrap().content;
         let mut part = vec![0; 1000];
         running.read_exact(&mut part).unwrap();
         house.vault.set_blocked(sealed.parcel, State::Blocked, hours(1)).unwrap();
         let mut rest = Vec::new();
         assert!(running.read_to_end(&mut rest).is_err());
         assert!(rest.len() <= (1 << 20) + (1 << 16), "{} octets after the block", rest.len());
-        for result in [house.vault.admit(&sealed.links[0].secret, hours(1)).map(drop), house.vault.spend(&grant, ItemId(1), hours(1))] {
+        for result in [house.vault.admit(&sealed.links[0].secret, hours(1)).map(drop), spend(house, &grant, 1, hours(1))] {
             assert_eq!(result, Err(Denied::Blocked));
         }
         assert_eq!(house.vault.sweep(hours(24)).unwrap().expired, 0);
@@ -221,7 +269,7 @@ fn what_expired_says_so_for_ninety_days_and_leaves_nothing() {
         let file = vec![7; 100_000];
         let sealed = live(house, parcel(b"body", &file, Some(3)), start());
         let grant = grant(house, &sealed);
-        house.vault.spend(&grant, ItemId(1), start()).unwrap();
+        spend(house, &grant, 1, start()).unwrap();
         let end = 14 * 24;
         assert!(house.vault.admit(&sealed.links[0].secret, hours(end) - SignedDuration::from_secs(1)).is_ok());
         assert_eq!(denied(house.vault.admit(&sealed.links[0].secret, hours(end))), Denied::Expired);

@@ -2,7 +2,10 @@
 
 mod attack;
 mod blobs;
+mod frozen;
+mod frozen_parcel;
 mod life;
 mod records;
 mod slots;
+mod thief;
 mod vectors;

@@ -54,6 +54,20 @@ fn slots_survive_opening_again_and_none_is_given_out_twice() {
 }
 
 #[test]
+fn the_room_of_a_group_is_taken_before_its_first_slot_is_given_out() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slots");
+    let slots = FileSlots::open(&path).unwrap();
+    for (count, groups) in [(1, 1), (32_768, 2)] {
+        slots.allocate(count).unwrap();
+        let file = std::fs::metadata(&path).unwrap();
+        assert_eq!(file.len(), 4096 + groups * (4096 + 32_768 * 32));
+        assert!(file.blocks() * 512 >= file.len(), "{} of {} octets have a place", file.blocks() * 512, file.len());
+    }
+}
+
+#[test]
 fn what_a_crash_lost_is_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("slots");

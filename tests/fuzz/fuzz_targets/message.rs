@@ -1,7 +1,7 @@
 //! Any octets are a message whose parts lie inside of it and of each other.
 #![no_main]
 
-use waxseal::mail::{Message, Part};
+use waxseal::mail::{Message, Part, sealed};
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
     let message = Message::parse(bytes::Bytes::copy_from_slice(octets));
@@ -12,5 +12,6 @@ libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
     }
     for part in message.parts() {
         let _ = message.text(part);
+        let _ = sealed::secrecy(&message, part);
     }
 });

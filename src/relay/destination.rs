@@ -1,0 +1,199 @@
+//! Where one lane's mail goes: a next hop, or several that share the load and stand in for each other;
+//! with the limits that queue and offers have in common.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::hop::{self, NextHop, State};
+use super::options::{Options, Share};
+use crate::clock::Clock;
+use crate::mail::{Domain, EnhancedStatus};
+use crate::mistake::Mistake;
+use crate::smtp::client::Said;
+
+/// One lane's way out.
+pub(super) struct Destination {
+    /// Its hops, for the log.
+    pub name: String,
+    /// Connections at once.
+    pub connections: usize,
+    hops: Vec<(u32, Arc<NextHop>)>,
+    seats: Arc<Semaphore>,
+    pace: Option<Pace>,
+    running: AtomicUsize,
+    /// How often the order of the hops was asked for.
+    turn: AtomicU64,
+}
+
+/// A connection's worth of room, until it is dropped.
+pub(super) struct Seat {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Destination {
+    /// Reads key files and roots.
+    pub fn new(hello: &Domain, options: &Options, clock: &Clock) -> Result<Self, Mistake> {
+        let way = hop::Way::new(options)?;
+        let hops = options.next_hop.0.iter().map(|text| {
+            let share = Share::parse(text).ok_or_else(|| hop::malformed(text))?;
+            Ok((share.weight, Arc::new(NextHop::new(hello.clone(), share, way.clone(), clock.clone()))))
+        });
+        let connections = options.connections.max(1);
+        Ok(Self {
+            name: options.next_hop.0.join(", "),
+            connections,
+            hops: hops.collect::<Result<_, Mistake>>()?,
+            seats: Arc::new(Semaphore::new(connections)),
+            pace: (options.per_minute > 0).then(|| Pace::new(options.per_minute)),
+            running: AtomicUsize::new(0),
+            turn: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether any of its hops can be reached, as far as we know; if not, when the first one is asked again.
+    pub fn state(&self) -> State {
+        let states = self.hops.iter().map(|(_, hop)| hop.state());
+        states.min_by_key(|state| if let State::Down { until, .. } = state { Some(*until) } else { None }).unwrap_or(State::Up)
+    }
+
+    /// The hops in the order in which they are tried: those that are there by their shares, then those that
+    /// only stand in; if none is there, the one that is asked again first.
+    pub fn order(&self) -> Vec<Arc<NextHop>> {
+        let mut rest: Vec<&(u32, Arc<NextHop>)> = self.hops.iter().filter(|(_, hop)| hop.state() == State::Up).collect();
+        let mut order = Vec::with_capacity(rest.len());
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        while !rest.is_empty() {
+            let (_, hop) = rest.remove(drawn(&rest, turn));
+            order.push(Arc::clone(hop));
+        }
+        if order.is_empty() {
+            let until = |hop: &NextHop| if let State::Down { until, .. } = hop.state() { Some(until) } else { None };
+            order.extend(self.hops.iter().min_by_key(|(_, hop)| until(hop)).map(|(_, hop)| Arc::clone(hop)));
+        }
+        order
+    }
+
+    /// Connects to each of its hops and goes without mail.
+    pub async fn probe(&self) -> Vec<(String, Option<Said>)> {
+        let mut probed = Vec::new();
+        for (_, hop) in &self.hops {
+            let why = match timeout(PROBED_WITHIN, hop.connect()).await {
+                Ok(Ok(pooled)) => {
+                    pooled.connection.quit().await;
+                    None
+                }
+                Ok(Err(trouble)) => Some(trouble.said),
+                Err(_) => Some(Said { code: None, status: NO_ANSWER, words: String::from("no answer") }),
+            };
+            probed.push((hop.name.clone(), why));
+        }
+        probed
+    }
+
+    /// Room for one message, by then at the latest.
+    pub async fn seat(&self, by: Instant) -> Option<Seat> {
+        if let Some(pace) = &self.pace {
+            sleep_until(pace.turn(by)?).await;
+        }
+        let permit = timeout_at(by, Arc::clone(&self.seats).acquire_owned()).await.ok()?.ok()?;
+        Some(Seat { _permit: permit })
+    }
+
+    /// How many more entries of the queue may be attempted. Some always stand in line, so that mail which
+    /// is offered at every moment does not keep the queue out.
+    pub fn room(&self) -> usize {
+        let running = self.running();
+        let free = self.seats.available_permits().min(self.connections.saturating_sub(running));
+        free.max((self.connections / IN_LINE).max(1).saturating_sub(running))
+    }
+
+    /// Attempts of the queue's entries.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Counts an attempt as long as the guard lives.
+    pub fn count(self: &Arc<Self>) -> Counted {
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Counted(Arc::clone(self))
+    }
+
+    /// Forgets that its hops were away: an operator asks for them now.
+    pub fn hurry(&self) {
+        self.hops.iter().for_each(|(_, hop)| hop.hurry());
+    }
+
+    /// Says goodbye on connections that nobody used for a while.
+    pub async fn close_idle(&self) {
+        for (_, hop) in &self.hops {
+            hop.close_idle().await;
+        }
+    }
+
+    /// Says goodbye on all.
+    pub async fn close_all(&self) {
+        for (_, hop) in &self.hops {
+            hop.close_all().await;
+        }
+    }
+}
+
+/// The one whose turn it is by their shares; those without a share only when no other is left.
+fn drawn(hops: &[&(u32, Arc<NextHop>)], turn: u64) -> usize {
+    let all = hops.iter().map(|(weight, _)| u64::from(*weight)).sum::<u64>().max(1);
+    let mut left = turn % all;
+    let is_drawn = |(weight, _): &&(u32, Arc<NextHop>)| match left.checked_sub(u64::from(*weight)) {
+        Some(rest) => {
+            left = rest;
+            false
+        }
+        None => true,
+    };
+    hops.iter().position(is_drawn).unwrap_or_default()
+}
+
+/// One attempt of a destination.
+pub(super) struct Counted(Arc<Destination>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// So many messages a minute, evenly, with a few at once after a pause.
+struct Pace {
+    interval: Duration,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    fn new(per_minute: u32) -> Self {
+        Self { interval: Duration::from_secs(60) / per_minute, next: Mutex::new(Instant::now()) }
+    }
+
+    /// When the next message may go; none, and no turn taken, when that is after `by`.
+    fn turn(&self, by: Instant) -> Option<Instant> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = Instant::now().checked_sub(self.interval * AT_ONCE).unwrap_or_else(Instant::now);
+        let turn = (*next).max(earliest);
+        if turn > by {
+            return None;
+        }
+        *next = turn + self.interval;
+        Some(turn)
+    }
+}
+
+/// One of so many connections has somebody of the queue in line for it.
+const IN_LINE: usize = 4;
+/// Messages that may go together after a pause.
+const AT_ONCE: u32 = 5;
+/// An operator who asks waits for the answer.
+const PROBED_WITHIN: Duration = Duration::from_secs(15);
+/// RFC 3463 §3.5: no answer from host.
+const NO_ANSWER: EnhancedStatus = EnhancedStatus::new(4, 4, 1);
