@@ -10,7 +10,10 @@ status=0
 for target in tests/fuzz/fuzz_targets/*.rs; do
   name=$(basename "$target" .rs)
   log=$(mktemp)
-  if cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none "$name" -- -max_total_time=$((minutes * 60)) -print_final_stats=1 -rss_limit_mb=1024 -timeout=10 >"$log" 2>&1; then
+  # What is found on the way gathers below target; the seeds stay as they are.
+  found=target/fuzz/$name
+  mkdir -p "$found"
+  if cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none "$name" "$found" "tests/fuzz/seeds/$name" -- -max_total_time=$((minutes * 60)) -print_final_stats=1 -rss_limit_mb=1024 -timeout=10 >"$log" 2>&1; then
     printf '%-20s %12s executions, no finding\n' "$name" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   else
     printf '%-20s FINDING\n' "$name"

@@ -62,13 +62,14 @@ message-blocked = { $count ->
 }
 message-files = Files
 message-files-title = Files from { $sender }
+message-whole = This message is kept whole, just as it was sent. Save it and open it with your mail program.
 message-no-files = There are no files.
 message-until = Open until { $moment }
 message-download = Download
 message-download-name = Download { $name }
 message-all = Download all as ZIP
 message-print = Print
-message-save = Save as .eml
+message-save = Save the message (.eml)
 message-save-hint = Saving the message counts as a download of each file in it.
 message-leave = Close
 message-left = { $left ->
@@ -76,6 +77,7 @@ message-left = { $left ->
     [one] One download left
    *[other] { $left } downloads left
 }
+message-again = Taken; you can download it again during this visit
 message-checksum = Checksum
 message-checksum-hint = SHA-256. With it you can check that the file is exactly the one that was sent.
 message-notice = This page closes by itself after { $minutes } minutes without a click.

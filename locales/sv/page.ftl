@@ -62,13 +62,14 @@ message-blocked = { $count ->
 }
 message-files = Filer
 message-files-title = Filer från { $sender }
+message-whole = Meddelandet ligger här i sin helhet, precis som det skickades. Spara det och öppna det med ditt e-postprogram.
 message-no-files = Det finns inga filer.
 message-until = Går att öppna till { $moment }
 message-download = Hämta
 message-download-name = Hämta { $name }
 message-all = Hämta alla som ZIP
 message-print = Skriv ut
-message-save = Spara som .eml
+message-save = Spara meddelandet (.eml)
 message-save-hint = Att spara meddelandet räknas som en hämtning av varje fil i det.
 message-leave = Stäng
 message-left = { $left ->
@@ -76,6 +77,7 @@ message-left = { $left ->
     [one] En hämtning kvar
    *[other] { $left } hämtningar kvar
 }
+message-again = Hämtad; du kan hämta den igen under det här besöket
 message-checksum = Kontrollsumma
 message-checksum-hint = SHA-256. Med den kan du kontrollera att filen är exakt den som skickades.
 message-notice = Sidan stängs automatiskt efter { $minutes } minuter utan klick.

@@ -301,7 +301,7 @@ impl Channel {
     }
 
     /// The downloads of these files that the visit has and that have something left to give.
-    fn paid(&self, session: &Session, files: &[Item]) -> Result<BTreeMap<ItemId, DownloadId>, Fault> {
+    pub(super) fn paid(&self, session: &Session, files: &[Item]) -> Result<BTreeMap<ItemId, DownloadId>, Fault> {
         let mut paid = BTreeMap::new();
         for file in files {
             let Some((_, id)) = session.taken.iter().find(|(item, _)| *item == Some(file.id)) else { continue };

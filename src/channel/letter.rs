@@ -1,12 +1,12 @@
 //! What a recipient reads: the message's metadata, its body, the list of its files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 
 use super::session::Visit;
 use super::{Channel, Refused, sanitise, trouble};
 use crate::store::Fault;
-use crate::vault::{Admitted, Grant, Item, Role};
+use crate::vault::{Admitted, Grant, Item, ItemId, Role};
 
 /// A message as its page shows it.
 pub struct Letter {
@@ -18,6 +18,8 @@ pub struct Letter {
     pub files: Vec<Item>,
     /// The message as it was sent, where it was kept.
     pub raw: Option<Item>,
+    /// What has no download left but was taken in this visit, and may be fetched again.
+    pub again: BTreeSet<ItemId>,
 }
 
 /// The message itself.
@@ -60,7 +62,9 @@ impl Channel {
             (None, None) => Body::None,
         };
         let raw = items.iter().find(|item| item.role == Role::Raw).cloned();
-        Ok(Letter { admitted: self.told(visit)?, body, files: files(&items), raw })
+        let spent: Vec<Item> = items.iter().filter(|item| item.left == Some(0)).cloned().collect();
+        let again = self.paid(&self.session(visit)?.0, &spent)?.into_keys().collect();
+        Ok(Letter { admitted: self.told(visit)?, body, files: files(&items), raw, again })
     }
 
     /// Who wrote what to whom: to who is inside, also what stands nowhere else.

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::ops::Range;
 
 use super::Why;
 use super::budget::{Budget, ENTRY_MAX};
@@ -137,21 +138,28 @@ impl<'a> Archive<'a> {
     fn headers_agree(&mut self, directory_at: usize) -> bool {
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
         order.sort_by_key(|&index| self.entries.get(index).map(|entry| entry.header_at));
-        let mut next = 0;
-        let mut tail = Tail::Bare;
+        let (mut end, mut last) = (0, None);
         for index in order {
-            let Some(entry) = self.entries.get_mut(index) else { return false };
-            if !tail.allows(next, entry.header_at) {
+            let Some(start) = self.entries.get(index).map(|entry| entry.header_at) else { return false };
+            if !self.follows(last, end..start) {
                 return false;
             }
-            let Some((end, unknown)) = entry.local_header(self.content) else { return false };
-            next = end;
-            tail = if entry.flags & DESCRIPTOR_FLAG == 0 { Tail::Bare } else { Tail::Described };
+            let Some((next, unknown)) = self.entries.get_mut(index).and_then(|entry| entry.local_header(self.content)) else {
+                return false;
+            };
+            (end, last) = (next, Some(index));
             if self.remark(&unknown).is_err() {
                 return false;
             }
         }
-        tail.allows(next, directory_at as u64)
+        self.follows(last, end..directory_at as u64)
+    }
+
+    /// Whether nothing stands between an entry and what comes after it but its descriptor.
+    fn follows(&self, last: Option<usize>, gap: Range<u64>) -> bool {
+        let place = usize::try_from(gap.start).ok().zip(usize::try_from(gap.end).ok());
+        let Some(octets) = place.and_then(|(start, end)| self.content.get(start..end)) else { return false };
+        octets.is_empty() || last.and_then(|index| self.entries.get(index)).is_some_and(|entry| entry.is_described_by(octets))
     }
 }
 
@@ -159,6 +167,19 @@ impl Entry {
     /// Whether it is a folder.
     pub fn is_folder(&self) -> bool {
         self.name.ends_with('/') && self.size == 0
+    }
+
+    /// Whether these octets are its data descriptor, with or without signature, of 32 or 64 bits.
+    /// APPNOTE.TXT 4.3.9.
+    fn is_described_by(&self, octets: &[u8]) -> bool {
+        let bare = octets.strip_prefix(&DESCRIPTOR_SIGNATURE.to_le_bytes()).unwrap_or(octets);
+        let fields = Fields { content: bare, at: 0 };
+        let sizes = match bare.len() {
+            12 => fields.u32(4).map(u64::from).zip(fields.u32(8).map(u64::from)),
+            20 => fields.u64(4).zip(fields.u64(12)),
+            _ => None,
+        };
+        self.flags & DESCRIPTOR_FLAG != 0 && fields.u32(0) == Some(self.crc) && sizes == Some((self.packed, self.size))
     }
 
     /// Takes the long sizes (0x0001) from the extra field; a second name (0x7075) must be the same name.
@@ -223,25 +244,6 @@ impl Entry {
         }
         self.data_at = at.checked_add(LOCAL_LEN + name_len + extra_len)?;
         Some(((self.data_at as u64).checked_add(self.packed)?, unknown))
-    }
-}
-
-/// What may stand after an entry's data. APPNOTE.TXT 4.3.9.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tail {
-    /// Nothing.
-    Bare,
-    /// A data descriptor, with or without signature, of 32 or 64 bits.
-    Described,
-}
-
-impl Tail {
-    fn allows(self, end: u64, start: u64) -> bool {
-        match start.checked_sub(end) {
-            Some(0) => true,
-            Some(gap) => self == Self::Described && matches!(gap, 12 | 16 | 20 | 24),
-            None => false,
-        }
     }
 }
 
@@ -365,6 +367,7 @@ const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
 const AES: u16 = 99;
 const DESCRIPTOR_FLAG: u16 = 1 << 3;
+const DESCRIPTOR_SIGNATURE: u32 = 0x0807_4b50;
 const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
 const LOCAL_LEN: usize = 30;
 const DIRECTORY_SIGNATURE: u32 = 0x0201_4b50;

@@ -33,7 +33,7 @@ pub fn hidden(text: &str) -> Vec<Hidden> {
 }
 
 /// Characters by their numbers: `%38` in the addresses of links, `=38` in cards and invitations, `\x38` and
-/// `\u0038` in scripts. A line that has them is told again without, once for each way to read it.
+/// `\u0038` in scripts, `\38 ` in style sheets. A line that has them is told again without, once for each way to read it.
 fn escaped(text: &str) -> Option<Hidden> {
     let mut words = String::new();
     for (mark, least) in [(b'%', 1), (b'\\', 1), (b'=', EQUALS_MIN)] {
@@ -42,8 +42,8 @@ fn escaped(text: &str) -> Option<Hidden> {
         }
         let mut line = String::new();
         for piece in text.lines() {
-            // RFC 2045 §6.7: the line goes on.
-            let soft = piece.strip_suffix('=').filter(|_| mark == b'=');
+            // RFC 2045 §6.7: the line goes on. Two and more are the line under a heading.
+            let soft = piece.strip_suffix('=').filter(|rest| mark == b'=' && !rest.ends_with('='));
             line.push_str(soft.unwrap_or(piece));
             if soft.is_none() {
                 let whole = std::mem::take(&mut line);
@@ -67,7 +67,9 @@ fn unescaped(line: &str, mark: u8) -> (String, usize) {
             _ if octet != mark => None,
             [b'x', digits @ ..] if mark == b'\\' => digits.get(..2),
             [b'u', digits @ ..] if mark == b'\\' => digits.get(..4),
-            digits => digits.get(..2).filter(|_| mark != b'\\'),
+            // CSS Syntax §4.3.7, without its blank.
+            digits if mark == b'\\' => digits.get(..digits.iter().take(STYLE_MAX).take_while(|digit| digit.is_ascii_hexdigit()).count()),
+            digits => digits.get(..2),
         };
         let code = digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let (Some(code), Some(length)) = (code, digits.map(<[u8]>::len)) else {
@@ -80,7 +82,11 @@ fn unescaped(line: &str, mark: u8) -> (String, usize) {
             Err(_) => octets.extend(char::from_u32(code).map(String::from).unwrap_or_default().into_bytes()),
         }
         count += 1;
-        rest = after.get(length + usize::from(mark == b'\\')..).unwrap_or_default();
+        let named = mark == b'\\' && matches!(after.first(), Some(b'x' | b'u'));
+        rest = after.get(length + usize::from(named)..).unwrap_or_default();
+        if mark == b'\\' && !named {
+            rest = rest.strip_prefix(b" ").unwrap_or(rest);
+        }
     }
     (String::from_utf8_lossy(&octets).into_owned(), count)
 }
@@ -284,6 +290,8 @@ const STRANGE_SHARE: usize = 10;
 const LINE_MAX: usize = 90;
 /// Fewer equals signs before two digits are an accident.
 const EQUALS_MIN: usize = 3;
+/// Digits of a number in a style sheet.
+const STYLE_MAX: usize = 6;
 /// How other writers begin.
 const UNREADABLE: [(&str, &str); 2] = [
     ("=ybegin ", "a file in yEnc stands in the text"),
@@ -329,7 +337,8 @@ mod tests {
             ("number 850709=\n-9805\nx", "number 850709-9805\n"),
             ("NOTE:=38=35=30=37=\r\n=30=39-98=\r\n05\r\nEND", "NOTE:850709-9805\n"),
             ("var a = '\\x38\\x35\\x30709-\\u0039805'", "var a = '850709-9805'\n"),
-            ("a=10, b=20 and 100% sure", ""),
+            ("p::after { content: '\\38 \\35 0709\\2d 9805' }", "p::after { content: '850709-9805' }\n"),
+            ("Heading\n=======\na=10, b=20 and 100% sure\n==\n", ""),
         ] {
             assert_eq!(words(text), expect, "{text}");
         }

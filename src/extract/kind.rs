@@ -41,6 +41,10 @@ pub fn probe(content: &[u8], name: &str, declared: &str) -> Vec<Kind> {
     {
         kinds.push(Kind::Opaque(media));
     }
+    // What stands in a ZIP is looked at by itself.
+    if !kinds.iter().any(|kind| matches!(kind, Kind::Zip | Kind::Foreign(_))) {
+        kinds.extend(appended(content));
+    }
     let binary = !kinds.is_empty() && !matches!(kinds.as_slice(), [Kind::Opaque(_)]);
     // Short signatures occur in ordinary text ("BM…"), so text is read as text whatever it begins with.
     if !binary && super::plain::is_text(content) {
@@ -126,6 +130,12 @@ fn foreign(content: &[u8]) -> Option<Kind> {
     FOREIGN.iter().find(|(magic, _)| content.starts_with(magic)).map(|(_, media)| Kind::Foreign(media))
 }
 
+/// An archive behind something else: the programs that open them look for them everywhere.
+fn appended(content: &[u8]) -> Option<Kind> {
+    let archives = FOREIGN.iter().filter(|(_, media)| APPENDED.contains(media));
+    archives.into_iter().find(|(magic, _)| memchr::memmem::find(content, magic).is_some()).map(|(_, media)| Kind::Foreign(media))
+}
+
 fn opaque(content: &[u8]) -> Option<&'static str> {
     if let Some((_, media)) = OPAQUE.iter().find(|(magic, _)| content.starts_with(magic)) {
         return Some(media);
@@ -157,6 +167,8 @@ fn holds(content: &[u8], needle: &[u8]) -> bool {
 
 /// ISO 32000-1 annex H: readers look for the header in the first 1024 octets.
 const PDF_HEAD: usize = 1024;
+/// Their signatures have six octets, which come together by chance once in a hundred terabytes.
+const APPENDED: [&str; 2] = ["application/x-7z-compressed", "application/vnd.rar"];
 const MESSAGE_HEAD: usize = 16 * 1024;
 const MARKUP_HEAD: usize = 4 * 1024;
 /// The farthest signature that `infer` looks at lies well within.

@@ -39,7 +39,7 @@ fn part(walk: &mut Walk, item: &Item<'_>, (archive, book): (&Archive<'_>, &sheet
         Ok(content) => content,
         Err(why) => return walk.unread(&place, why),
     };
-    if name.starts_with("xl/printerSettings/") {
+    if name.contains("/printerSettings/") {
         walk.say(&place, plain::strings(&content));
     } else if name.starts_with("word/fonts/") && name.ends_with(".odttf") {
         // Fonts are stored with their first octets masked, so their signature is gone. ECMA-376 part 4 §2.8.1.
@@ -124,6 +124,7 @@ impl Visit for Text {
             "br" | "cr" => self.line(),
             "tab" | "ptab" if !self.shown.is_empty() => self.shown.push('\t'),
             "noBreakHyphen" => self.shown.push('-'),
+            "sym" => self.shown.extend(symbol(element)),
             _ => {}
         }
         // Text in boxes stands inside the paragraph that it is anchored in.
@@ -174,6 +175,12 @@ impl Visit for Text {
             _ => {}
         }
     }
+}
+
+/// A character by its number; fonts of symbols have theirs in a private area. ECMA-376 part 1 §17.3.3.30.
+fn symbol(element: &Element<'_>) -> Option<char> {
+    let code = u32::from_str_radix(&element.attribute("char")?, 16).ok()?;
+    char::from_u32(if (0xf000..0xf100).contains(&code) { code - 0xf000 } else { code })
 }
 
 /// Whether an attribute can be text. Places, sizes and identities are as long as the numbers of people

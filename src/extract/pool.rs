@@ -116,6 +116,7 @@ impl Worker {
         let mut child = Command::new(program)
             .arg("extract-worker")
             .env_clear()
+            .env("MIMALLOC_ARENA_RESERVE", ARENA)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -189,6 +190,9 @@ pub fn lost(why: Why) -> Extracted {
     Extracted { unread: vec![Unread { place: Vec::new(), why }], ..Extracted::default() }
 }
 
+/// What the allocator sets aside at once. By itself it takes a gibibyte of addresses before a worker can set
+/// its limit: within them the limit does not hold, and beyond them there is nothing to be had.
+const ARENA: &str = "32M";
 /// After so many jobs a worker is replaced, so that nothing can pile up in it.
 pub const JOBS_MAX: u64 = 100;
 /// Of a job, from its first octet to the answer's last.

@@ -42,9 +42,14 @@ impl HeaderField {
     }
 
     /// What a person could have written into it, decoded: of a field with a grammar of its own, what is
-    /// not that grammar.
+    /// not that grammar; and a name that has a number in it.
     pub fn words(&self) -> String {
-        Formal::of(self).map_or_else(|| decode::unstructured(&self.value()), |formal| formal.words)
+        let mut words = Formal::of(self).map_or_else(|| decode::unstructured(&self.value()), |formal| formal.words);
+        if self.name().bytes().filter(u8::is_ascii_digit).count() >= NUMBER_MIN {
+            words.push('\n');
+            words.push_str(self.name().trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '-'));
+        }
+        words
     }
 
     /// The field with its folding and final CRLF.
@@ -93,3 +98,6 @@ pub fn outside_angles(text: &str) -> String {
     left.push_str(rest);
     left
 }
+
+/// Digits in the name of a field that no program gives it.
+const NUMBER_MIN: usize = 6;

@@ -71,11 +71,16 @@ impl Message {
         self.slice(&part.body)
     }
 
-    /// What stands before the first and after the last part of a multipart, delimiters included: shown
-    /// by no reader of MIME, but by every other.
-    pub fn outside(&self, part: &Part) -> Vec<Bytes> {
+    /// What stands before the first and after the last part of a multipart, without the delimiters, whose
+    /// letters are random: shown by no reader of MIME, but by every other.
+    pub fn outside(&self, part: &Part) -> Vec<Vec<u8>> {
         let (Some(first), Some(last)) = (part.children.first(), part.children.last()) else { return Vec::new() };
-        vec![self.slice(&(part.body.start..first.span.start)), self.slice(&(last.span.end..part.body.end))]
+        let boundary = format!("--{}", part.media_type.parameter("boundary").unwrap_or_default());
+        let is_delimiter = |line: &[u8]| matches!(line.trim_ascii_end().strip_prefix(boundary.as_bytes()), Some(b"" | b"--"));
+        let ranges = [part.body.start..first.span.start, last.span.end..part.body.end];
+        let kept =
+            |octets: Bytes| octets.split_inclusive(|&octet| octet == b'\n').filter(|line| !is_delimiter(line)).flatten().copied().collect();
+        ranges.iter().map(|range| kept(self.slice(range))).collect()
     }
 
     /// A reader over the part's content with its transfer encoding undone, in constant memory.

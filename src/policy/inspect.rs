@@ -100,10 +100,26 @@ impl Walk<'_> {
         match nature {
             Nature::Frame => part.children.iter().for_each(|child| self.part(child, Some(part))),
             Nature::Text | Nature::Html => self.text(part),
-            Nature::Apparatus if sealed::is_signature(self.message, part, parent) => {}
+            Nature::Apparatus if sealed::is_signature(self.message, part, parent) => self.signature(part),
             Nature::Apparatus if part.file_name.is_none() && matches!(part.media_type.kind.as_str(), "text" | "message") => self.text(part),
             Nature::Apparatus | Nature::Picture | Nature::File => self.file(part, nature),
         }
+    }
+
+    /// What only has the shape of a signature can hold words and files all the same.
+    fn signature(&mut self, part: &Part) {
+        let place = Place::Body(part.id);
+        let (body, content) = (self.message.body(part), content_of(self.message, part));
+        for octets in [&body, &content] {
+            let text = decode::unlabelled(octets);
+            for found in hidden(&text) {
+                if let Hidden::Words(words) = found {
+                    self.say(place.clone(), words);
+                }
+            }
+            self.say(place.clone(), text);
+        }
+        self.within(Within { declared: UNKNOWN, content, doubt: Doubt::Guessed }, &place, NESTED_MAX);
     }
 
     /// The names by which a part is offered for opening. A forwarded message without one is called by

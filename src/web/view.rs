@@ -75,8 +75,9 @@ pub fn message(app: &App, speech: Speech, visit: &Visit, letter: &Letter) -> Res
         cut,
         blocked,
         token => app.channel.form_token(&visit.token),
-        files => letter.files.iter().map(|item| file(speech, item)).collect::<Vec<_>>(),
-        save => letter.admitted.contents.kind == Kind::SecureMessage && letter.raw.as_ref().is_none_or(|raw| raw.left != Some(0)),
+        files => letter.files.iter().map(|item| file(speech, item, letter)).collect::<Vec<_>>(),
+        save => letter.admitted.contents.kind == Kind::SecureMessage && letter.raw.as_ref().is_none_or(|raw| is_open(raw, letter)),
+        whole => letter.raw.is_some(),
         limited => letter.files.iter().any(|item| item.left.is_some()),
         until => until(app, speech, &letter.admitted),
         minutes => app.channel.idle_minutes(),
@@ -147,14 +148,20 @@ fn head(app: &App, speech: Speech, admitted: &Admitted) -> Value {
     }
 }
 
-fn file(speech: Speech, item: &Item) -> Value {
+/// Whether an item can be taken, or fetched again.
+fn is_open(item: &Item, letter: &Letter) -> bool {
+    item.left != Some(0) || letter.again.contains(&item.id)
+}
+
+fn file(speech: Speech, item: &Item, letter: &Letter) -> Value {
     context! {
         name => name::safe(&item.name),
         kind => item.media_type.split(';').next().unwrap_or_default(),
         size => size(speech.language, item.length),
         sha256 => data_encoding::HEXLOWER.encode(&item.sha256),
         left => item.left,
-        open => item.left != Some(0),
+        again => letter.again.contains(&item.id),
+        open => is_open(item, letter),
         item => item.id.0,
     }
 }

@@ -53,6 +53,8 @@ async function message() {
   expect(sum(file) === sum("person,value,unit\n850709-9805,141,g/l\n850709-9805,4.9,mmol/l\n"), "the file is not the one that was sent");
   await page.click(".files summary >> nth=0");
   expect((await page.locator(".files .sum").first().textContent()).trim() === sum(file), "the checksum shown is another");
+  const kept = (await save(page, () => page.click("form[action^='/message/save'] button"))).toString();
+  expect(kept.includes("Subject: Your results") && kept.includes(Buffer.from("person,value,unit\n850709-9805,141,g/l\n").toString("base64").slice(0, 40)), "the saved message is another");
   await page.goto(new URL("/message/print", link).href);
   await page.screenshot({ path: "target/walk/6-print.png", fullPage: true });
   await page.goto(new URL("/message", link).href);

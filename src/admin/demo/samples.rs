@@ -103,9 +103,9 @@ MIME-Version: 1.0
 Content-Type: multipart/mixed; boundary=\"sample-three\"
 
 --sample-three
-Content-Type: multipart/alternative; boundary=\"sample-three-text\"
+Content-Type: multipart/alternative; boundary=\"text-of-sample-three\"
 
---sample-three-text
+--text-of-sample-three
 Content-Type: text/plain; charset=utf-8
 Content-Transfer-Encoding: 8bit
 
@@ -115,7 +115,7 @@ the results for your personal identity number 850709-9805 are attached.
 The diagnosis stands: no treatment is needed.
 
 Emma Lind
---sample-three-text
+--text-of-sample-three
 Content-Type: text/html; charset=utf-8
 Content-Transfer-Encoding: 8bit
 
@@ -123,7 +123,7 @@ Content-Transfer-Encoding: 8bit
 <p>the results for your personal identity number <b>850709-9805</b> are attached.<br>
 The diagnosis stands: <i>no treatment is needed</i>.</p>
 <p>Emma Lind</p>
---sample-three-text--
+--text-of-sample-three--
 --sample-three
 Content-Type: text/csv; charset=utf-8; name=\"values.csv\"
 Content-Disposition: attachment; filename=\"values.csv\"

@@ -216,18 +216,21 @@ impl<'a> Walk<'a> {
         true
     }
 
-    /// Ends every part that is deeper than `level`.
-    fn close_above(&mut self, level: usize, content_end: usize) {
+    /// Ends every part that is deeper than `level`; tells where the last of them ended. A header that a delimiter
+    /// cuts off keeps the line end before it, and so does whatever it stands in.
+    fn close_above(&mut self, level: usize, content_end: usize) -> usize {
+        let mut end = content_end;
         while self.inner.len() > level {
-            let Some(open) = self.inner.pop() else { return };
-            let part = close(self.bytes, open, content_end, &mut self.doubts);
+            let Some(open) = self.inner.pop() else { break };
+            let part = close(self.bytes, open, end, &mut self.doubts);
+            end = end.max(part.span.end);
             self.innermost_mut().part.children.push(part);
         }
+        end
     }
 
     fn end(mut self) -> (Part, Vec<Ambiguity>) {
-        let end = self.bytes.len();
-        self.close_above(0, end);
+        let end = self.close_above(0, self.bytes.len());
         let root = close(self.bytes, self.root, end, &mut self.doubts);
         (root, self.doubts.found)
     }

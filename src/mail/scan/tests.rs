@@ -262,6 +262,15 @@ fn assert_nested(part: &Part, outer: &Range<usize>) {
     }
 }
 
+#[test]
+fn a_header_that_a_delimiter_cuts_off_ends_within_what_it_stands_in() {
+    for end in ["--b--\r\n", "--b\r\n\r\nx\r\n--b--\r\n", ""] {
+        let octets = mixed(&format!("--b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: message/rfc822\r\n\r\nA: 1\r\n{end}"));
+        let message = Message::parse(Bytes::from(octets));
+        assert_nested(message.root(), &(0..message.bytes().len()));
+    }
+}
+
 proptest! {
     #[test]
     fn any_octets_give_a_tree_whose_spans_nest(octets in soup()) {

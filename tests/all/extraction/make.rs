@@ -19,6 +19,21 @@ pub fn zip_as<N: AsRef<str>, C: AsRef<[u8]>>(method: CompressionMethod, entries:
     writer.finish().unwrap().into_inner()
 }
 
+/// An archive of one stored entry with this in place of its data descriptor. APPNOTE.TXT 4.3.9.
+pub fn with_descriptor(name: &str, content: &[u8], descriptor: &[u8]) -> Vec<u8> {
+    let mut check = flate2::Crc::new();
+    check.update(content);
+    let sums = [check.sum(), content.len() as u32, content.len() as u32].map(u32::to_le_bytes).concat();
+    let (length, flags) = ((name.len() as u16).to_le_bytes(), [8, 0]);
+    let common = |sums: &[u8]| [&[20, 0][..], &flags, &[0; 6], sums, &length, &[0; 2]].concat();
+    let mut archive = [b"PK\x03\x04", common(&[0; 12]).as_slice(), name.as_bytes(), content, descriptor].concat();
+    let directory = [b"PK\x01\x02", &[20, 0][..], &common(&sums), &[0; 14], name.as_bytes()].concat();
+    let place = [directory.len() as u32, archive.len() as u32].map(u32::to_le_bytes).concat();
+    archive.extend_from_slice(&directory);
+    archive.extend_from_slice(&[b"PK\x05\x06\0\0\0\0\x01\0\x01\0", place.as_slice(), &[0; 2]].concat());
+    archive
+}
+
 /// The archive with a comment, which stands at its very end.
 pub fn with_comment(mut archive: Vec<u8>, comment: &[u8]) -> Vec<u8> {
     let length = archive.len() - 2;

@@ -47,6 +47,25 @@ fn a_worker_that_dies_or_lies_means_not_read() {
     }
 }
 
+/// The limit on addresses counts what was set aside before it was set, too.
+#[test]
+fn a_worker_has_no_more_memory_than_its_limit_and_all_of_that() {
+    let extractors: Vec<Extractor> = (0..40).map(|_| extractor()).collect();
+    for extractor in &extractors {
+        assert!(extractor.extract("a.zip", "", &archive()).unread.is_empty());
+    }
+    let ours = |status: &String| status.contains(&format!("PPid:\t{}\n", std::process::id()));
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let workers = processes.filter(|path| std::fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.contains("extract-worker")));
+    let statuses: Vec<String> = workers.filter_map(|path| std::fs::read_to_string(path.join("status")).ok()).filter(ours).collect();
+    assert!(statuses.len() >= extractors.len(), "{} workers", statuses.len());
+    for status in statuses {
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+        let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(kilobytes < 256 * 1024, "{size}");
+    }
+}
+
 #[test]
 fn a_worker_that_hangs_is_killed_in_time() {
     let (_folder, extractor) = stand_in("exec sleep 600");

@@ -132,6 +132,27 @@ async fn the_same_file_in_one_visit_is_one_download_and_three_times_its_size() {
     assert_eq!(browser.post("/message/download", &[("token", &token), ("item", "0")]).await.status, StatusCode::GONE);
 }
 
+/// A download that broke off is no dead end: the page offers it as long as the visit may fetch it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_can_be_pressed_again_in_its_visit() {
+    let house = House::new();
+    let (_, link) = house.seal(&files(Some(1), vec![("a.pdf", bytes(1000))]));
+    let browser = house.browser();
+    browser.knock(&link, ANN).await;
+    let token = browser.get("/message").await.token();
+    for _ in 0..3 {
+        let pressed = browser.post("/message/download", &[("token", &token), ("item", "0")]).await;
+        let page = browser.get("/message").await.text();
+        assert!(page.contains("download it again during this visit") && page.contains("name=\"item\""));
+        assert_eq!(browser.get(pressed.header("location")).await.status, StatusCode::OK);
+    }
+    let page = browser.get("/message").await.text();
+    assert!(page.contains("No downloads left") && !page.contains("name=\"item\""));
+    let other = house.browser();
+    other.knock(&link, ANN).await;
+    assert!(other.get("/message").await.text().contains("No downloads left"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_fetched_is_given_back_on_leaving() {
     let house = House::new();
@@ -240,7 +261,7 @@ async fn a_thousand_files_are_one_commit() {
     assert_eq!((count, archive.status, archive.whole), (1, StatusCode::OK, true));
     let zip = zip::ZipArchive::new(std::io::Cursor::new(archive.body)).unwrap();
     assert_eq!(zip.len(), 1000);
-    assert_eq!(browser.get("/message").await.text().matches("No downloads left").count(), 1000);
+    assert_eq!(browser.get("/message").await.text().matches("download it again during this visit").count(), 1000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,6 +96,23 @@ fn nobody_gets_out_by_saying_that_a_machine_wrote_it() {
     }
 }
 
+/// What programs make up is long and full of digits, and says nothing.
+#[test]
+fn what_machines_write_is_no_secret() {
+    let number = "4111111111111111";
+    let boundary = format!("==============={number}==");
+    let fields = format!(
+        "Subject: x\r\nDate: Thu, 27 Nov 2025 10:00:00 +0000 (CET)\r\nMessage-ID: <{number}.1@house.example>\r\n\
+         References: <{number}@x.example>\r\n <{number}.2@x.example>\r\nThread-Index: AQHbQPXYNoJp8xXhQ0ivN6wJYTzbQw==\r\n\
+         Received: from a.example (a.example [192.0.2.1]) by b.example with ESMTPS id {number};\r\n\tThu, 27 Nov 2025 10:00:00 +0000\r\n\
+         DKIM-Signature: v=1; a=rsa-sha256; d=x.example; s=a; t={number};\r\n\tbh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b={number}\r\n\
+         Content-Type: multipart/mixed; boundary=\"{boundary}\""
+    );
+    let fate = fate(&top(&fields, &multipart(&boundary, &[("", "hello"), ("Content-ID: <4111111111111111@x>", "x")])));
+    assert!(fate.inspection.findings.is_empty(), "{:?}", fate.inspection.findings);
+    assert!(fate.decisions.iter().all(|decision| decision.verdict.protection == Protection::Pass));
+}
+
 fn secret_lines(real: &[u8], other: &[u8]) -> Vec<Vec<u8>> {
     let lines = |mail: &[u8]| -> Vec<Vec<u8>> { mail.split(|&octet| octet == b'\n').map(|line| line.trim_ascii().to_vec()).collect() };
     let other: BTreeSet<Vec<u8>> = lines(other).into_iter().collect();
@@ -185,6 +202,8 @@ fn headers() -> Vec<Case> {
         case("address in quotes and brackets", |s| {
             format!("From: ann@house.example\r\nCc: <\"about {s}\"@mail.example>\r\nSubject: x\r\n\r\nhello\r\n").into_bytes()
         }),
+        case("name of a field", |s| top(&format!("Subject: x\r\nX-{s}: yes"), "hello")),
+        case("name of a field of a part", |s| part(&format!("X-{s}: yes"), "hello")),
         field("X-Note", |s| format!("see {}", BASE64.encode(format!("it is about {s}").as_bytes()))),
         subject("subject in base64 of its own", |s| format!("see {}", BASE64.encode(format!("it is about {s}").as_bytes()))),
         case("name of a group", |s| {
@@ -383,6 +402,9 @@ fn pages() -> Vec<Case> {
         page("numbers of characters in a script", |s| {
             format!("<script>say('{}')</script>", s.bytes().map(|octet| format!("\\x{octet:02x}")).collect::<String>())
         }),
+        page("numbers of characters in a style sheet", |s| {
+            format!("<style>p::after {{ content: '{}' }}</style>", s.bytes().map(|octet| format!("\\{octet:x} ")).collect::<String>())
+        }),
         page("svg", |s| format!("<svg><text>{s}</text></svg>")),
         page("word joiners", |s| s.chars().map(|c| format!("{c}&#8288;&shy;")).collect()),
     ]
@@ -503,6 +525,16 @@ fn frames() -> Vec<Case> {
         framed("signature that is a file", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
             let file = b64(make::docx(&make::paragraph(s), &[]));
             multipart("b-1", &[("", "x"), ("Content-Type: application/pgp-signature\r\nContent-Transfer-Encoding: base64", &file)])
+        }),
+        framed("remark on a signature", "multipart/signed; protocol=\"application/pgp-signature\"; micalg=pgp-sha256", |s| {
+            let armour = format!("-----BEGIN PGP SIGNATURE-----\r\nComment: {s}\r\n\r\nAAAA\r\n-----END PGP SIGNATURE-----");
+            multipart("b-1", &[("", "x"), ("Content-Type: application/pgp-signature", &armour)])
+        }),
+        case("what has only the first octets of something encrypted", |s| {
+            let head = [0x30, 0x80, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x03, 0xA0, 0x80];
+            let content = b64([&head[..], format!("it is about {s}").as_bytes()].concat());
+            let fields = "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m";
+            top(&format!("Subject: x\r\n{fields}\r\nContent-Transfer-Encoding: base64"), &content)
         }),
         framed("what only calls itself encrypted", "multipart/encrypted; protocol=\"application/pgp-encrypted\"", |s| {
             multipart("b-1", &[("Content-Type: application/pgp-encrypted", "Version: 1"), ("Content-Type: application/octet-stream", s)])

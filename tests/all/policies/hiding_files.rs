@@ -120,6 +120,15 @@ pub fn inside_files() -> Vec<Case> {
             [&b"\xff\xd8\xff\xe1\0\x40Exif\0\0UNICODE\0"[..], &caption, b"\xff\xd9"].concat()
         }),
         file("title of a song", "a.mp3", |s| [&b"ID3\x04\0\0\0\0\0\x20TIT2\0\0\0\x0f\0\0\x03"[..], s.as_bytes(), &[0; 50]].concat()),
+        file("archive behind a picture", "a.png", |s| {
+            let picture = &b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0"[..];
+            [picture, b"Rar!\x1a\x07\x01\0", &[0xA5, 0x3C, 0x99, 0x07], s.as_bytes()].concat()
+        }),
+        file("between the entries of a zip", "a.zip", |s| make::with_descriptor("a.txt", b"x", &[s.as_bytes(), b"\0"].concat())),
+        document("characters of a document by their numbers", |s| {
+            let digits: String = s.bytes().map(|octet| format!("<w:sym w:font=\"Arial\" w:char=\"{octet:04X}\"/>")).collect();
+            format!("<w:p><w:r>{digits}</w:r></w:p>")
+        }),
         file("text of winmail.dat", "winmail.dat", |s| make::tnef(s, &[])),
         file("file in winmail.dat", "winmail.dat", |s| make::tnef("x", &[("a.docx", make::docx(&make::paragraph(s), &[]))])),
         file("name in winmail.dat", "winmail.dat", |s| make::tnef("x", &[(s, b"x".to_vec())])),
