@@ -13,10 +13,9 @@ faults: ## the long fault runs: kills, power cuts, memory; the units under a rea
 	@tests/install.sh build test systemd
 	tests/faults/run.sh
 
-bench: ## beside Postfix, in one run
+bench: ## beside nginx, Postfix and Haraka, in one run; QUICK=1 takes four minutes, FULL=1 some hours
 	@tests/install.sh build bench
-	cargo build --release --locked
-	cargo bench --locked --bench relay -- --program target/release/waxseal --messages 1000
+	cargo bench --locked --bench relay -- $(if $(QUICK),--quick) $(if $(FULL),--full)
 
 fuzz: ## ten minutes for each target
 	@tests/install.sh build

@@ -27,10 +27,26 @@ python_peers() {
   "$venv/bin/python" -c 'import aiosmtpd, dkim, nacl, cryptography' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiosmtpd==1.4.6' 'dkimpy[ed25519]==1.1.8' 'cryptography'
 }
 
+# A Node.js from elsewhere brings its own npm, which Debian's package would fight with.
+npm_there() {
+  command -v npm >/dev/null || packages nodejs npm
+}
+
+# Haraka, with the Node.js that it needs.
+haraka() {
+  local home=target/haraka
+  npm_there
+  # npm writes its own list last.
+  cmp -s benches/haraka/package-lock.json "$home/package-lock.json" && [ -f "$home/node_modules/.package-lock.json" ] && return
+  mkdir -p "$home"
+  cp benches/haraka/package.json benches/haraka/package-lock.json "$home"
+  (cd "$home" && npm ci --ignore-scripts --omit=optional --loglevel=error --no-audit --no-fund) ||
+    { echo "install.sh: Haraka could not be installed; npm says why" >&2; exit 1; }
+}
+
 browser() {
   packages chromium fonts-liberation lynx
-  # A Node.js from elsewhere brings its own npm, which Debian's package would fight with.
-  command -v npm >/dev/null || packages nodejs npm
+  npm_there
   [ -d tests/browser/node_modules ] || (cd tests/browser && npm ci --silent --no-audit --no-fund)
 }
 
@@ -39,7 +55,7 @@ for what in "$@"; do
     build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
     test) packages bind9 bind9-utils unbound swaks nmap libnet-ssleay-perl postfix openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
     systemd) packages debootstrap systemd-container ;;
-    bench) packages postfix ;;
+    bench) packages postfix nginx libnginx-mod-stream && haraka ;;
     *) echo "install.sh: unknown: $what" >&2; exit 2 ;;
   esac
 done

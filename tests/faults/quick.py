@@ -208,8 +208,9 @@ def sync_fails(place):
 def disk_full(place):
     """D6, D7: no room is said before anything is promised, and passes when there is room again."""
     small = place.tmpfs(28)
-    # `[store]` is the last table that `init` writes.
-    gateway = place.gateway(free_port(), "reserve = 4194304\n", "small/").start()
+    gateway = place.gateway(free_port(), inside="small/")
+    gateway.set("store", "reserve = 4194304")
+    gateway.start()
     with connected(gateway) as client:
         claim("D6 a small disk is enough at first", give(client, 2_000).startswith("250"))
         fill(small, 3 << 20)

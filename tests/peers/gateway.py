@@ -67,6 +67,13 @@ class Gateway:
         config = self.directory / "waxseal.toml"
         config.write_text(config.read_text() + text)
 
+    def set(self, table, line):
+        """One more option of a table that is there."""
+        config = self.directory / "waxseal.toml"
+        before, header, after = config.read_text().partition(f"[{table}]\n")
+        assert header, table
+        config.write_text(f"{before}{header}{line}\n{after}")
+
     def kill(self):
         self.process.kill()
         self.process.wait()
