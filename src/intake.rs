@@ -375,7 +375,7 @@ const TURN_WAIT: Duration = Duration::from_secs(240);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Domain, Recipient, ReversePath, Utf8};
+    use crate::mail::{BodyType, Domain, Recipient, RequireTls, ReversePath, Utf8};
 
     fn mailbox(text: &str) -> Mailbox {
         Mailbox::parse(text).unwrap()
@@ -394,6 +394,7 @@ mod tests {
             envelope_id: None,
             body: BodyType::SevenBit,
             utf8: Utf8::No,
+            require_tls: RequireTls::No,
         };
         let identity = user.map(|user| Identity::new(user.to_owned(), vec![mailbox(user), mailbox("sales@example.org")]));
         author(&message, (&envelope, identity.as_ref()), (&admd, foreign_from)).ok()

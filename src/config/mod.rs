@@ -161,7 +161,7 @@ impl Configuration {
         let brand = check::brand(&house, &web, &mut file);
         check::old_hosts(&web, &mut file);
         check::relay((&relay, admd.as_ref()), &mut file);
-        check::limits((&smtp, &web), (&relay.rest, &queue), &mut file);
+        check::limits((&smtp, &web), ((&relay.rest, &transport), &queue), &mut file);
         check::channel(&channel, &mut file);
         check::dns(&dns, &mut file);
         check::log(&log, &mut file);

@@ -308,12 +308,13 @@ impl Gateway {
     fn stats(&self) -> Answer {
         let stats = self.base.queue.stats();
         let way = |(lane, hops, away): (Lane, String, Option<Said>)| {
-            let found = stats.iter().find(|waiting| waiting.lane == lane);
+            // By MX each domain is a lane of its own.
+            let found = || stats.iter().filter(|waiting| waiting.lane.route == lane.route);
             Way {
                 hops,
-                waiting: found.map_or(0, |found| found.due),
-                leased: found.map_or(0, |found| found.leased),
-                oldest: found.map(|found| found.oldest.strftime(TIME).to_string()),
+                waiting: found().map(|found| found.due).sum(),
+                leased: found().map(|found| found.leased).sum(),
+                oldest: found().map(|found| found.oldest).min().map(|oldest| oldest.strftime(TIME).to_string()),
                 away: away.map(|said| format!("{} {}", said.status, said.words)),
             }
         };

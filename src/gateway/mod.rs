@@ -147,7 +147,7 @@ fn base(configuration: &Configuration, stores: stores::Opened, clock: Clock) -> 
     let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
     vault.latest()?.into_iter().for_each(|latest| clock.resume(latest));
     let ways = build::ways(configuration);
-    let routes = Routes::new(&admd, &ways.routes).map_err(|words| Failed(format!("routes: {}", words.join(", "))))?;
+    let routes = Routes::new(&admd, &ways).map_err(|words| Failed(format!("routes: {}", words.join(", "))))?;
     let tell = routes.clone();
     let spool = queue::Stores {
         records: stores.records.clone(),
@@ -160,16 +160,16 @@ fn base(configuration: &Configuration, stores: stores::Opened, clock: Clock) -> 
     if stores.parcel_slots.places() <= RECONCILED {
         stores::reconcile(&stores.parcel_slots, vault.slots_in_use());
     }
-    let stations = Stations { queue: queue.clone(), vault: vault.clone(), routes };
-    let relay = Arc::new(Relay::new(stations, &admd, &ways, clock.clone())?);
     let (parcel_slots, spool_slots) = (stores.parcel_slots, stores.spool_slots);
     let parts = transport::Parts {
         resolver: Arc::new(Resolver::new(&build::dns(configuration))?),
         records: stores.records.clone(),
-        ourselves: vec![admd.hostname],
+        ourselves: vec![admd.hostname.clone()],
         https: transport::HTTPS,
     };
     let transport = Arc::new(Transport::new(parts, &build::transport(configuration))?);
+    let stations = Stations { queue: queue.clone(), vault: vault.clone(), routes, transport: transport.clone() };
+    let relay = Arc::new(Relay::new(stations, &admd, &ways, clock.clone())?);
     Ok(Base { records: stores.records, parcel_slots, spool_slots, queue, vault, relay, transport, clock })
 }
 

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use super::control::{self, Answer};
 use super::{Failed, Gateway};
 use crate::event::{self, Event};
-use crate::mail::{BodyType, Domain, Envelope, Recipient, ReversePath, Utf8};
+use crate::mail::{BodyType, Domain, Envelope, Recipient, RequireTls, ReversePath, Utf8};
 use crate::net::dns::{Host, NoExchange, Proof, Trouble};
 use crate::queue::{Carries, NewEntry};
 use crate::store::Fault;
 use crate::transform::dkim::Signers;
 use crate::transport::report::{Day, Report, Reporter, letter};
-use crate::transport::{NoCourse, SMTP, Strictness, Target, Wanted};
+use crate::transport::{NoCourse, Strictness, Target, Wanted};
 
 impl Gateway {
     /// Every minute counts are put with the records, and once more at the end; every hour the rest is done.
@@ -50,7 +50,7 @@ impl Gateway {
         let Ok(domain) = Domain::parse(text) else {
             return Answer::Trouble { because: format!("\"{text}\" is not a domain\n    write it as in example.org") };
         };
-        let wanted = Wanted { domain: &domain, port: SMTP, strictness: Strictness::Published };
+        let wanted = Wanted { domain: &domain, strictness: Strictness::Published };
         let course = tokio::time::timeout(SHOWN_MAX, self.base.transport.course(&wanted, self.base.clock.certain())).await;
         match course.unwrap_or(Err(NoCourse::Exchange(NoExchange::Unknown(Trouble::Silence)))) {
             Err(none) => Answer::Trouble { because: format!("{domain}: {none} ({})", none.status()) },
@@ -119,6 +119,7 @@ impl Gateway {
                 envelope_id: None,
                 body: BodyType::SevenBit,
                 utf8: Utf8::No,
+                require_tls: RequireTls::No,
             };
             let entry = NewEntry { envelope, body: vec![Bytes::from(signatures), mail], carries: Carries::Nothing };
             self.base.queue.commit(vec![entry], vec![], now)?;

@@ -32,8 +32,6 @@ pub enum Tls {
 /// What the message and our policy ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Strictness {
-    /// `TLS-Required: No`, where policy lets it: what the domain demands is passed over. RFC 8689 §5.
-    Lenient,
     /// What the domain demands.
     Published,
     /// Only hosts that are proven (DANE, or MTA-STS `enforce`): our policy counts on it.
@@ -96,10 +94,7 @@ impl fmt::Display for Tls {
 impl Standing<'_> {
     /// The demand on one of its hosts.
     pub fn demand(&self, host: &Host, dane: Dane) -> Result<Demand, Refused> {
-        let demand = match self.strictness {
-            Strictness::Lenient => return Ok(Demand { applied: None, ..Demand::under(Applied::default()) }),
-            Strictness::Published | Strictness::Proven | Strictness::RequireTls => self.published(host, dane)?,
-        };
+        let demand = self.published(host, dane)?;
         match (&demand.tls, self.strictness) {
             // RFC 8689 §4.2.1: who the host is must be proven by DNSSEC or by MTA-STS; its certificate may then hold by any root.
             (Tls::Opportunistic | Tls::Encrypted | Tls::Observed, Strictness::RequireTls) => {
@@ -203,7 +198,7 @@ mod tests {
     #[test]
     fn dane_comes_before_mta_sts_and_the_message_before_both() {
         use Proof::{Insecure, Secure};
-        use Strictness::{Lenient, Published, RequireTls};
+        use Strictness::{Published, RequireTls};
         let record = || vec![dane::Record::new([3, 1, 1], vec![0; 32])];
         let base = || Host::parse("mx.example.org").unwrap();
         let records = || Dane::Records(record(), base());
@@ -234,8 +229,6 @@ mod tests {
             (Dane::Silent, Insecure, &unavailable, Published, "opportunistic, not proven, Sts StsPolicyFetchError"),
             (unusable(), Secure, &testing, Published, "encrypted, not proven, Tlsa TlsaInvalid"),
             (records(), Insecure, &testing, Published, "dane 2, not proven, Tlsa"),
-            (records(), Secure, &enforce, Lenient, "opportunistic, not proven, unseen"),
-            (broken(), Secure, &other, Lenient, "opportunistic, not proven, unseen"),
             (records(), Secure, &none, RequireTls, "dane 3, proven, Tlsa"),
             (unusable(), Secure, &none, RequireTls, "verified, proven, Tlsa TlsaInvalid"),
             (Dane::Silent, Secure, &none, RequireTls, "verified, proven, NoPolicyFound"),

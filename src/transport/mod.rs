@@ -1,6 +1,6 @@
 //! The way to another domain's mail servers: which hosts, where they are, and how TLS with each must look.
 //!
-//! Three say something about that, in this order: the message (REQUIRETLS, or `TLS-Required: No`) and our own policy;
+//! Three say something about that, in this order: the message (REQUIRETLS) and our own policy;
 //! DANE, where DNSSEC proves it; MTA-STS. They are joined here, before anything is connected, into a [`Course`]:
 //! what it does not list is not connected to, and what it demands of a connection is demanded to the end.
 //!
@@ -39,6 +39,7 @@ pub struct Transport {
     policies: Option<Policies>,
     tally: Option<Tally>,
     ourselves: Vec<Host>,
+    port: u16,
     /// Judges certificates by roots; or why there are none.
     judge: Result<Arc<dyn ServerCertVerifier>, rustls::Error>,
     /// Takes any certificate.
@@ -64,8 +65,6 @@ pub struct Parts {
 pub struct Wanted<'a> {
     /// The recipients' domain.
     pub domain: &'a Domain,
-    /// Where their mail servers listen; [`SMTP`] everywhere in the world.
-    pub port: u16,
     /// What the message and our policy ask for.
     pub strictness: Strictness,
 }
@@ -151,7 +150,7 @@ impl Transport {
         });
         let tally = (options.tls_reports == Switch::On).then(|| Tally::new(records));
         let ourselves = ourselves.iter().map(Host::from).collect();
-        Ok(Self { resolver, policies, tally, ourselves, judge, any: tls::client_any()?, verified })
+        Ok(Self { resolver, policies, tally, ourselves, port: options.port, judge, any: tls::client_any()?, verified })
     }
 
     /// The way to a domain. `now` is a time that nobody can turn ahead: policies end by it.
@@ -162,12 +161,12 @@ impl Transport {
         }
         let exchanges = self.resolver.exchanges(wanted.domain, &self.ourselves).await.map_err(NoCourse::Exchange)?;
         let stand = match &self.policies {
-            Some(policies) if wanted.strictness != Strictness::Lenient => policies.of(wanted.domain, now).await.map_err(NoCourse::Store)?,
-            Some(_) | None => Stand::NoPolicy,
+            Some(policies) => policies.of(wanted.domain, now).await.map_err(NoCourse::Store)?,
+            None => Stand::NoPolicy,
         };
         let domain = Host::from(wanted.domain);
         let standing = Standing { domain: &domain, exchanges: exchanges.proof, stand: &stand, strictness: wanted.strictness };
-        let looked = join_all(exchanges.hosts.iter().map(|exchange| self.look(exchange, wanted.port, &standing))).await;
+        let looked = join_all(exchanges.hosts.iter().map(|exchange| self.look(exchange, &standing))).await;
         chosen(looked, wanted.strictness)
     }
 
@@ -208,6 +207,11 @@ impl Transport {
         self.tally.as_ref()
     }
 
+    /// Where mail servers listen.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// DNS.
     pub const fn resolver(&self) -> &Arc<Resolver> {
         &self.resolver
@@ -226,19 +230,16 @@ impl Transport {
     }
 
     /// One host: where it is, and what is demanded of it.
-    async fn look(&self, exchange: &Exchange, port: u16, standing: &Standing<'_>) -> Result<Target, Missed> {
+    async fn look(&self, exchange: &Exchange, standing: &Standing<'_>) -> Result<Target, Missed> {
         let host = exchange.host.clone();
         let addresses = self.resolver.addresses(&host).await.map_err(|none| Missed::Nowhere(none.into()))?;
-        let dane = match standing.strictness {
-            Strictness::Lenient => Dane::Silent,
-            Strictness::Published | Strictness::Proven | Strictness::RequireTls => self.dane(&host, &addresses, port).await,
-        };
+        let dane = self.dane(&host, &addresses).await;
         let Demand { tls, proof, applied, flaw } = standing.demand(&host, dane).map_err(Missed::Refused)?;
         Ok(Target { host, addresses: addresses.list, tls, proof, applied, flaw })
     }
 
     /// What DNS says of the host's certificate: at the end of its aliases first, then at its own name. RFC 7672 §2.1.3, §2.2.2.
-    async fn dane(&self, host: &Host, addresses: &Addresses, port: u16) -> Dane {
+    async fn dane(&self, host: &Host, addresses: &Addresses) -> Dane {
         let is_alias = addresses.canonical != *host;
         let own = match (addresses.proof, is_alias) {
             (Proof::Secure, _) => Ok(true),
@@ -253,7 +254,7 @@ impl Transport {
             Err(trouble) => return Dane::Broken(trouble),
         };
         for base in bases {
-            match self.resolver.tlsa(port, base).await {
+            match self.resolver.tlsa(self.port, base).await {
                 Err(trouble) => return Dane::Broken(trouble),
                 Ok(answer) if answer.value.is_empty() || answer.proof == Proof::Insecure => {}
                 Ok(answer) => {
@@ -269,13 +270,6 @@ impl Transport {
         if let Some(tally) = &self.tally {
             tally.count(under, outcome, now);
         }
-    }
-}
-
-impl Course {
-    /// Whether mail can go to a host that is proven: what policy calls `tls = "verified"`. It then goes with [`Strictness::Proven`].
-    pub fn is_proven(&self) -> bool {
-        self.targets.iter().any(|target| target.proof == Proof::Secure)
     }
 }
 
@@ -347,5 +341,3 @@ impl std::fmt::Display for NoCourse {
 
 /// Of the web; RFC 8461 §3.3 allows no other.
 pub const HTTPS: u16 = 443;
-/// Of mail servers. RFC 5321 §4.5.4.2.
-pub const SMTP: u16 = 25;

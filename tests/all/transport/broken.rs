@@ -1,4 +1,4 @@
-//! Name servers that are silent, broken or hostile: mail waits, and a lookup never takes long.
+//! Name servers that are silent, broken or hostile: mail waits, and a lookup never takes long. Row D12.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};

@@ -1,4 +1,5 @@
-//! DANE and MTA-STS, each alone and both together, against servers that keep to them and servers that do not.
+//! DANE and MTA-STS, each alone and both together, against servers that keep to them and servers that do not. Rows S19
+//! (which comes first, a policy that outlives an attack and ends in its time, redirects) and S21 (counts).
 
 use std::sync::Arc;
 
@@ -15,19 +16,20 @@ use super::world::{Answers, Authority, Made, Shown, deliver, mail_servers, ok, p
 use super::zones::{Content, Zones};
 
 /// Servers and certificates for all cases.
-struct World {
-    authority: Authority,
+pub struct World {
+    pub authority: Authority,
     stranger: Authority,
-    shown: Arc<Shown>,
+    pub shown: Arc<Shown>,
     answers: Answers,
-    content: Content,
-    ports: (u16, u16),
-    directory: tempfile::TempDir,
-    records: SealedRecords,
+    pub content: Content,
+    /// Of mail servers and of policies' web servers.
+    pub ports: (u16, u16),
+    pub directory: tempfile::TempDir,
+    pub records: SealedRecords,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (shown, answers) = (Arc::new(Shown::default()), Answers::default());
         let ports = (mail_servers(&shown).await.port(), web_servers(&shown, &answers).await.port());
         let engine = Arc::new(RedbRecords::over(redb::backends::InMemoryBackend::new()).unwrap());
@@ -38,7 +40,7 @@ impl World {
     }
 
     /// A domain `NAME.signed.example` whose one host has this certificate and this TLSA record.
-    fn signed(&mut self, name: &str, (issuer, made): (Issuer, Made), tlsa: Tlsa) {
+    pub fn signed(&mut self, name: &str, (issuer, made): (Issuer, Made), tlsa: Tlsa) {
         let host = format!("mx.{name}.signed.example");
         let issued = self.issuer(issuer).issue(&host, made);
         self.shown.put(&host, &issued);
@@ -57,14 +59,14 @@ impl World {
     }
 
     /// The same in `plain.example`, without a record.
-    fn plain(&mut self, name: &str, issuer: Issuer, made: Made) {
+    pub fn plain(&mut self, name: &str, issuer: Issuer, made: Made) {
         let host = format!("mx.{name}.plain.example");
         self.shown.put(&host, &self.issuer(issuer).issue(&host, made));
         self.content.plain.push_str(&format!("{name} MX 10 mx.{name}\nmx.{name} A 127.0.0.1\n"));
     }
 
     /// An MTA-STS policy for a domain, as its web server answers it.
-    fn policy(&mut self, domain: &str, answer: String) {
+    pub fn policy(&mut self, domain: &str, answer: String) {
         let host = format!("mta-sts.{domain}");
         self.shown.put(&host, &self.authority.issue(&host, Made::Well));
         self.answers.lock().unwrap().insert(host, answer);
@@ -73,7 +75,7 @@ impl World {
         zone.push_str(&format!("_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A 127.0.0.1\n"));
     }
 
-    fn issuer(&self, issuer: Issuer) -> &Authority {
+    pub fn issuer(&self, issuer: Issuer) -> &Authority {
         if issuer == Issuer::Ours { &self.authority } else { &self.stranger }
     }
 
@@ -81,7 +83,7 @@ impl World {
         self.transport_by(zones.by_word(), reports)
     }
 
-    fn transport_by(&self, options: dns::Options, reports: Switch) -> Transport {
+    pub fn transport_by(&self, options: dns::Options, reports: Switch) -> Transport {
         let parts = Parts {
             resolver: Arc::new(Resolver::new(&options).unwrap()),
             records: self.records.clone(),
@@ -89,13 +91,13 @@ impl World {
             https: self.ports.1,
         };
         let roots = Some(self.authority.file(self.directory.path()));
-        Transport::new(parts, &Options { roots, tls_reports: reports, ..Options::default() }).unwrap()
+        Transport::new(parts, &Options { port: self.ports.0, roots, tls_reports: reports, ..Options::default() }).unwrap()
     }
 
     /// What becomes of a mail: `taken by HOST`, `kept`, or the status of why there is no way.
     async fn fate(&self, transport: &Transport, domain: &str, strictness: Strictness) -> String {
         let domain = Domain::parse(domain).unwrap();
-        let wanted = Wanted { domain: &domain, port: self.ports.0, strictness };
+        let wanted = Wanted { domain: &domain, strictness };
         match transport.course(&wanted, now()).await {
             Err(none) => {
                 transport.count_refusal(&domain, &none, now());
@@ -110,13 +112,13 @@ impl World {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Issuer {
+pub enum Issuer {
     Ours,
     Stranger,
 }
 
 #[derive(Clone, Copy)]
-enum Tlsa {
+pub enum Tlsa {
     None,
     Key,
     Authority,
@@ -232,9 +234,6 @@ async fn as_we_ask(world: &World, transport: &Transport) {
         ("silent.signed.example", Strictness::Proven, "5.7.10"),
         ("tested.plain.example", Strictness::Proven, "5.7.10"),
         ("[127.0.0.1]", Strictness::Proven, "5.7.10"),
-        ("mismatch.signed.example", Strictness::Lenient, "taken by mx"),
-        ("unlisted.plain.example", Strictness::Lenient, "taken by mx"),
-        ("strange.plain.example", Strictness::Lenient, "taken by mx"),
     ] {
         assert_eq!(world.fate(transport, domain, strictness).await, expect, "{domain} {strictness:?}");
     }
@@ -256,7 +255,7 @@ async fn a_policy_that_was_seen_once_outlives_an_attack_on_dns_and_a_restart() {
     let forged = Zones::serve(&world.content);
     let after = world.transport(&forged, Switch::Off);
     assert_eq!(world.fate(&after, "victim.plain.example", Strictness::Published).await, "4.7.5");
-    let wanted = Wanted { domain: &Domain::parse("victim.plain.example").unwrap(), port: 25, strictness: Strictness::Published };
+    let wanted = Wanted { domain: &Domain::parse("victim.plain.example").unwrap(), strictness: Strictness::Published };
     // It ends when it said that it would, and not before.
     for (hours, is_held) in [(167, true), (169, false)] {
         let later = now() + jiff::SignedDuration::from_hours(hours);

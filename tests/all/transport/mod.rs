@@ -4,6 +4,8 @@
 mod broken;
 mod matrix;
 mod operator;
+mod receivers;
+mod relaying;
 mod resolving;
 mod world;
 mod zones;

@@ -1,4 +1,5 @@
-//! The way to other domains as an operator sees it, and the mail that tells a domain of it: the whole program.
+//! The way to other domains as an operator sees it, the mail that tells a domain of it, and mail that a client wants kept
+//! under TLS (S20): the whole program.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -14,12 +15,17 @@ use waxseal::store::SealedRecords;
 use waxseal::store::redb::RedbRecords;
 use waxseal::transport::report::{Applied, Failure, Outcome, Tally, Wrong};
 
+use super::matrix::{Issuer, Tlsa, World};
+use super::receivers::Receivers;
+use super::world::Made;
 use super::zones::{Content, Zones};
 use crate::crash::raw_sink::{RawSink, obliging, wait_until};
 
 struct Gateway {
     directory: std::path::PathBuf,
     _place: tempfile::TempDir,
+    /// Where mail comes in.
+    smtp: String,
     running: Option<Child>,
 }
 
@@ -29,15 +35,16 @@ impl Gateway {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("s");
         let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let (smtp, web, folder) = (port(), port(), directory.display().to_string());
+        let (smtp, web, admin, folder) = (port(), port(), port(), directory.display().to_string());
         let base = format!("http://{web}");
         let words =
             ["init", "--yes", "--directory", &folder, "--domain", "example.org", "--smtp", &smtp, "--web", &web, "--base-url", &base];
-        let made = Command::new(env!("CARGO_BIN_EXE_waxseal")).args(words).args(["--next-hop", next_hop]).output().unwrap();
+        let made =
+            Command::new(env!("CARGO_BIN_EXE_waxseal")).args(words).args(["--next-hop", next_hop, "--admin", &admin]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let file = directory.join("waxseal.toml");
         std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + more).unwrap();
-        Self { directory, _place: place, running: None }
+        Self { directory, _place: place, smtp, running: None }
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -123,6 +130,48 @@ fn a_domain_that_asks_is_told_once_by_a_signed_mail() {
     assert_eq!(report["policies"][0]["summary"]["total-failure-session-count"], 3, "{json}");
     assert_eq!(report["contact-info"], "postmaster@example.org");
 }
+
+#[test]
+fn a_client_under_tls_has_its_message_kept_under_tls_or_hears_at_once_that_it_cannot_be() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (world, receivers) = runtime.block_on(async {
+        let mut world = World::new().await;
+        let (receivers, port) = Receivers::start(&world.shown).await;
+        world.ports.0 = port;
+        world.signed("kept", (Issuer::Stranger, Made::Well), Tlsa::Key);
+        world.plain("open", Issuer::Ours, Made::Well);
+        (world, receivers)
+    });
+    let zones = Zones::serve(&world.content);
+    let more = format!("\n[dns]\nservers = [\"{}\"]\nrefuse = []\n[transport]\nport = {}\n", zones.resolver, world.ports.0);
+    let mut gateway = Gateway::new("mx", &more);
+    gateway.serve();
+    let client = Command::new("python3").args(["-c", CLIENT, &gateway.smtp]).output().unwrap();
+    assert_eq!(shown(&client), "clear 555 5.5.4\nkept 250\nopen 550 5.7.30\nopen without 250\n");
+    let taken: Vec<_> = receivers.taken().into_iter().map(|taken| (taken.name, taken.mail.ends_with(" REQUIRETLS"))).collect();
+    assert_eq!(taken, [(Some("mx.kept.signed.example".into()), true), (Some("mx.open.plain.example".into()), false)]);
+}
+
+const CLIENT: &str = r#"
+import smtplib, ssl, sys
+host, port = sys.argv[1].split(":")
+client = smtplib.SMTP(host, int(port))
+client.ehlo()
+assert not client.has_extn("requiretls")
+code, words = client.mail("sue@example.org", ["REQUIRETLS"])
+print("clear", code, words.split()[0].decode())
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+client.starttls(context=context)
+client.ehlo()
+assert client.has_extn("requiretls")
+for name, to, options in [("kept", "ann@kept.signed.example", ["REQUIRETLS"]), ("open", "ann@open.plain.example", ["REQUIRETLS"]), ("open without", "ann@open.plain.example", [])]:
+    try:
+        client.sendmail("sue@example.org", [to], "From: sue@example.org\r\nTo: " + to + "\r\nSubject: hello\r\n\r\nhello\r\n", options)
+        print(name, 250)
+    except smtplib.SMTPDataError as error:
+        print(name, error.smtp_code, error.smtp_error.split()[0].decode())
+"#;
 
 /// Three failures each, as an earlier run left them with the records.
 #[allow(clippy::disallowed_methods)]

@@ -99,7 +99,7 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-fn acceptor(shown: &Arc<Shown>) -> TlsAcceptor {
+pub fn acceptor(shown: &Arc<Shown>) -> TlsAcceptor {
     let builder = rustls::ServerConfig::builder_with_provider(tls::provider()).with_safe_default_protocol_versions().unwrap();
     TlsAcceptor::from(Arc::new(builder.with_no_client_auth().with_cert_resolver(shown.clone())))
 }
