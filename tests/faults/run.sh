@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long fault runs: kills, power cuts, memory; and the units under a real systemd. Prints what was measured.
+# The long fault runs: kills, power cuts, memory, other mail servers; and the units under a real systemd. Prints what was measured.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --locked --release --quiet
@@ -8,4 +8,5 @@ python3 tests/faults/kills.py --kills "${KILLS:-50}" --program $program
 python3 tests/faults/powercut.py --cuts "${CUTS:-20}" --program $program
 python3 tests/faults/memory.py --program $program
 python3 tests/faults/download.py --megabytes "${MEGABYTES:-2000}" --program $program
+target/peers/bin/python tests/peers/interop.py --program $program --messages 1000
 tests/systemd/run.sh $program

@@ -188,6 +188,15 @@ def workplace():
     return path
 
 
+def authority(place):
+    """A root of our own and a certificate for 127.0.0.1 below it."""
+    run = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=place)
+    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=Example Root", "-days", "9")
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "hop.key", "-out", "hop.csr", "-subj", "/CN=hop")
+    pathlib.Path(place, "hop.ext").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
+    run("x509", "-req", "-in", "hop.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-out", "hop.pem", "-days", "9", "-extfile", "hop.ext")
+
+
 @contextlib.contextmanager
 def ending(gateway, place):
     """Whatever happens, the gateway stops and its workplace goes; what went wrong is told with the end of its log."""

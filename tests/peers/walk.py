@@ -26,7 +26,7 @@ import dkim
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from gateway import Gateway, Postfix, free_port, workplace
+from gateway import Gateway, Postfix, authority, free_port, workplace
 
 
 def claim(text, holds, detail=""):
@@ -287,15 +287,6 @@ class Keeper:
     async def handle_DATA(self, server, session, envelope):
         self.taken.append((session.authenticated, session.ssl is not None, envelope.rcpt_tos))
         return "250 2.0.0 kept"
-
-
-def authority(place):
-    """A root of our own and a certificate for 127.0.0.1 below it."""
-    run = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=place)
-    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "root.key", "-out", "root.pem", "-subj", "/CN=Example Root", "-days", "9")
-    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "hop.key", "-out", "hop.csr", "-subj", "/CN=hop")
-    pathlib.Path(place, "hop.ext").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
-    run("x509", "-req", "-in", "hop.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-out", "hop.pem", "-days", "9", "-extfile", "hop.ext")
 
 
 def next_hop_with_auth(program, place):
