@@ -409,7 +409,7 @@ const TURN_WAIT: Duration = Duration::from_secs(240);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Domain, Recipient, ReversePath, Utf8};
+    use crate::mail::{BodyType, Domain, Recipient, RequireTls, ReversePath, Utf8};
     use crate::secret::Secret;
     use crate::smtp::users::SendAs;
 
@@ -436,6 +436,7 @@ mod tests {
             envelope_id: None,
             body: BodyType::SevenBit,
             utf8: Utf8::No,
+            require_tls: RequireTls::No,
         };
         let own = |text: &str| SendAs::parse(text).unwrap();
         let identity = user.map(|user| Identity::new(user.to_owned(), vec![own(user), own("sales@example.org")]));

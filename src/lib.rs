@@ -44,8 +44,8 @@
 //! | 7 | [`intake`] one message's way in |
 //! | 6 | [`relay`] one entry's way out |
 //! | 5 | [`smtp`] sessions and drivers · [`transform`] plan and rewrite · [`notice`] the mails that we write ourselves |
-//! | 4 | [`policy`] rules and policies · [`vault`] parcels · [`queue`] responsibility |
-//! | 3 | [`store`] records, blobs, slots · [`net`] listeners and TLS · [`extract`] attachments to text |
+//! | 4 | [`policy`] rules and policies · [`vault`] parcels · [`queue`] responsibility · [`transport`] the way to a domain's mail servers |
+//! | 3 | [`store`] records, blobs, slots · [`net`] listeners, TLS and DNS · [`extract`] attachments to text |
 //! | 2 | [`crypto`] · [`event`] · [`words`] |
 //! | 1 | [`mail`] the vocabulary · [`secret`] · [`clock`] · [`mistake`] · [`option`] |
 //!
@@ -78,6 +78,7 @@ pub mod secret;
 pub mod smtp;
 pub mod store;
 pub mod transform;
+pub mod transport;
 pub mod vault;
 pub mod web;
 pub mod words;

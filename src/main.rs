@@ -51,6 +51,13 @@ enum Command {
     Backup(admin::backup::Arguments),
     /// Make a store of a backup.
     Restore(admin::backup::Restore),
+    /// Show the way to a domain's mail servers, and how TLS with each must look.
+    Route {
+        /// The domain.
+        domain: String,
+    },
+    /// Tell domains now what came of TLS with their mail servers on the days before, instead of within the hour.
+    TlsReports,
     /// The machine's clock, when it has jumped.
     #[command(subcommand)]
     Clock(admin::running::Clock),
@@ -126,6 +133,8 @@ fn run(arguments: &Arguments) -> Result<(), Failed> {
         Command::Drain(flags) => runtime.block_on(admin::running::drain(*flags, path, out)),
         Command::Backup(arguments) => runtime.block_on(admin::backup::run(arguments, path, out)),
         Command::Restore(arguments) => admin::backup::restore(arguments, path, clock.now(), out),
+        Command::Route { domain } => runtime.block_on(admin::running::route(domain, path, out)),
+        Command::TlsReports => runtime.block_on(admin::running::tls_reports(path)),
         Command::Clock(verb) => runtime.block_on(admin::running::clock(*verb, path, out)),
         Command::User(verb) => admin::user::run(verb, path, out),
         Command::Keys(verb) => admin::keys::run(*verb, path, out),

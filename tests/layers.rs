@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 12] = [
     &["clock", "mail", "mistake", "option", "secret"],
     &["crypto", "event", "words"],
     &["extract", "net", "store"],
-    &["policy", "queue", "vault"],
+    &["policy", "queue", "transport", "vault"],
     &["notice", "smtp", "transform"],
     &["relay"],
     &["intake"],

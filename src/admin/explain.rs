@@ -14,7 +14,7 @@ use crate::crypto::KeyRing;
 use crate::extract::Extractor;
 use crate::gateway;
 use crate::intake::{self, Admitted, Threshold};
-use crate::mail::{BodyType, Envelope, Mailbox, Message, Recipient, ReversePath, Utf8};
+use crate::mail::{BodyType, Envelope, Mailbox, Message, Recipient, RequireTls, ReversePath, Utf8};
 use crate::policy::Facts;
 use crate::smtp;
 use crate::smtp::reply::{Reply, fixed};
@@ -107,7 +107,15 @@ fn envelope(arguments: &Arguments) -> Result<Envelope, Failed> {
         text => ReversePath::Mailbox(parse(text)?),
     };
     let recipients = arguments.to.iter().map(|text| parse(text).map(Recipient::new)).collect::<Result<_, _>>()?;
-    Ok(Envelope { reverse_path, recipients, ret: None, envelope_id: None, body: BodyType::EightBitMime, utf8: Utf8::Yes })
+    Ok(Envelope {
+        reverse_path,
+        recipients,
+        ret: None,
+        envelope_id: None,
+        body: BodyType::EightBitMime,
+        utf8: Utf8::Yes,
+        require_tls: RequireTls::No,
+    })
 }
 
 fn parse(text: &str) -> Result<Mailbox, Failed> {

@@ -33,7 +33,7 @@ pub struct Arguments {
     /// The gateway's own host name.
     #[arg(long)]
     pub hostname: Option<String>,
-    /// Where mail goes next, as host:port.
+    /// Where mail goes next, as host:port; or mx.
     #[arg(long)]
     pub next_hop: Option<String>,
     /// Where mail comes in, as address:port.
@@ -120,7 +120,11 @@ impl Answers {
         Ok(Self {
             name: asked.answer(arguments.name.as_ref(), ("Name of the organisation", &first), anything)?,
             hostname: asked.answer(arguments.hostname.as_ref(), ("Host name of this gateway", &at_first("mail")), domain)?,
-            next_hop: asked.answer(arguments.next_hop.as_ref(), ("Where mail goes next (host:port)", "127.0.0.1:10025"), hop)?,
+            next_hop: asked.answer(
+                arguments.next_hop.as_ref(),
+                ("Where mail goes next (host:port, or mx for each domain's own mail servers)", "127.0.0.1:10025"),
+                hop,
+            )?,
             smtp: asked.answer(arguments.smtp.as_ref(), ("Where mail comes in (address:port)", "127.0.0.1:10024"), socket)?,
             web: asked.answer(arguments.web.as_ref(), ("Where the pages are served (address:port)", "[::]:443"), socket)?,
             base_url: asked.answer(
@@ -223,8 +227,9 @@ fn socket(text: &str) -> Result<String, Failed> {
 
 fn hop(text: &str) -> Result<String, Failed> {
     match text.rsplit_once(':') {
+        _ if text == "mx" => Ok(text.to_owned()),
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(text.to_owned()),
-        _ => Err(Failed(format!("\"{text}\" is not host:port, as in smarthost.example.org:587"))),
+        _ => Err(Failed(format!("\"{text}\" is not host:port, as in smarthost.example.org:587, nor mx"))),
     }
 }
 

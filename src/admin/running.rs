@@ -76,6 +76,23 @@ pub async fn clock(verb: Clock, configuration: &Path, out: &mut dyn Write) -> Re
     }
 }
 
+/// `waxseal route`: the hosts in the order in which they would be tried, and how TLS with each must look.
+pub async fn route(domain: &str, configuration: &Path, out: &mut dyn Write) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    let Answer::Course { targets } = ask(&socket, &Request::Course { domain: domain.to_owned() }).await? else { return Err(unexpected()) };
+    for target in targets {
+        let proven = if target.proven { "proven to be the domain's" } else { "not proven to be the domain's" };
+        writeln!(out, "{}  {proven}\n    {}\n    {}", target.host, target.addresses.join(" "), target.tls)?;
+    }
+    Ok(())
+}
+
+/// `waxseal tls-reports`: what would be told within the hour is told now.
+pub async fn tls_reports(configuration: &Path) -> Result<(), Failed> {
+    let socket = Configuration::read(configuration)?.control_socket();
+    ask(&socket, &Request::TlsReports).await.map(drop)
+}
+
 /// Asks the running gateway; what it could not do is an error.
 pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Failed> {
     let answer = control::ask(socket, request).await.map_err(|error| {
@@ -93,6 +110,7 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
         | Answer::Entries { .. }
         | Answer::Stats { .. }
         | Answer::About { .. }
+        | Answer::Course { .. }
         | Answer::Clock { .. }
         | Answer::Reloaded { .. }
         | Answer::Draining { .. }

@@ -7,7 +7,7 @@ use super::{Channel, Refused, decode, trouble};
 use crate::crypto::aead::Key;
 use crate::crypto::{code, derive, random};
 use crate::event::{self, Event};
-use crate::mail::{BodyType, Envelope, Recipient, ReversePath, Utf8};
+use crate::mail::{BodyType, Envelope, Recipient, RequireTls, ReversePath, Utf8};
 use crate::queue::{Carries, NewEntry};
 use crate::secret::Secret;
 use crate::words::Language;
@@ -97,6 +97,7 @@ impl Channel {
             envelope_id: None,
             body: BodyType::SevenBit,
             utf8,
+            require_tls: RequireTls::No,
         };
         let entry = NewEntry { envelope, body: vec![body], carries: Carries::Nothing };
         self.parts.queue.commit(vec![entry], Vec::new(), now).map_err(|fault| trouble("password mail", fault))?;

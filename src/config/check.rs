@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use rustls_pki_types::ServerName;
 
-use super::{Admd, Brand, Domain, File, Grants, House, Log, Mailbox, channel, monitor, queue, relay, smtp, web};
+use super::{Admd, Brand, Domain, File, Grants, House, Log, Mailbox, channel, dns, monitor, queue, relay, smtp, transport, web};
 
 /// The organisation as mail knows it.
 pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
@@ -138,7 +138,9 @@ pub fn relay((ways, admd): (&relay::Ways, Option<&Admd>), file: &mut File<'_>) {
         if route.connections == 0 {
             wrong.push(("connections", String::from("connections = 0 lets nothing through"), "write 1 or more"));
         }
-        let words = admd.and_then(|admd| relay::Routes::new(admd, std::slice::from_ref(route)).err()).unwrap_or_default();
+        let words = admd
+            .and_then(|admd| relay::Routes::new(admd, &relay::Ways { routes: vec![route.clone()], ..relay::Ways::default() }).err())
+            .unwrap_or_default();
         let what = |word: &String| format!("a route for \"{word}\", which is neither internal, external nor a domain");
         wrong.extend(
             words.iter().map(|word| ("recipients", what(word), "as in [\"internal\", \"partner.example\", \"*.partner.example\"]")),
@@ -154,11 +156,41 @@ fn way(options: &relay::Options) -> Vec<(&'static str, String, &'static str)> {
     let hop = options.next_hop.malformed().map(|wrong| format!("next_hop {wrong} is not host:port"));
     let half = (options.username.is_some() != options.password_file.is_some())
         .then(|| ("username", String::from("username and password_file go together"), "name both or none"));
-    hop.map(|what| ("next_hop", what, "write it as in smarthost.example.org:587")).into_iter().chain(half).collect()
+    let wrong = hop.map(|what| ("next_hop", what, "write it as in smarthost.example.org:587, or mx for each domain's own mail servers"));
+    wrong.into_iter().chain(half).chain(options.next_hop.is_mx().then(|| by_mx(options)).into_iter().flatten()).collect()
+}
+
+/// What does not go together with mail servers that DNS names.
+fn by_mx(options: &relay::Options) -> Vec<(&'static str, String, &'static str)> {
+    let wrong = [
+        (
+            options.tls == relay::Tls::None,
+            "tls",
+            "tls = \"none\" is for a next hop on the same machine, and next_hop is mx",
+            "write opportunistic, required or verified",
+        ),
+        (
+            options.username.is_some(),
+            "username",
+            "mail servers of other domains take no password, and next_hop is mx",
+            "leave username and password_file out",
+        ),
+        (
+            options.roots.is_some(),
+            "roots",
+            "roots are for a next hop that is named, and next_hop is mx",
+            "name the file in transport.roots",
+        ),
+    ];
+    wrong.into_iter().filter(|(is_wrong, ..)| *is_wrong).map(|(_, key, what, help)| (key, what.to_owned(), help)).collect()
 }
 
 /// Limits that would let nothing through.
-pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&relay::Options, &queue::Options), file: &mut File<'_>) {
+pub fn limits(
+    (smtp, web): (&smtp::Options, &web::Options),
+    (ways, queue): ((&relay::Options, &transport::Options), &queue::Options),
+    file: &mut File<'_>,
+) {
     let limits = [
         ("smtp", "message_size", smtp.message_size),
         ("smtp", "recipients", smtp.recipients as u64),
@@ -167,7 +199,8 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
         ("smtp", "command_timeout", smtp.command_timeout),
         ("smtp", "stranger_timeout", smtp.stranger_timeout),
         ("smtp", "session_timeout", smtp.session_timeout),
-        ("relay", "connections", relay.connections as u64),
+        ("relay", "connections", ways.0.connections as u64),
+        ("transport", "port", u64::from(ways.1.port)),
         ("web", "connections", web.connections as u64),
         ("web", "connections_per_client", web.connections_per_client as u64),
         ("web", "request_seconds", web.request_seconds),
@@ -208,6 +241,18 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             "retry_minutes needs one time or more, each of 1 minute or more",
             "as in [1, 5, 15, 30, 60]",
         );
+    }
+}
+
+/// DNS, which has to be asked at least once.
+pub fn dns(options: &dns::Options, file: &mut File<'_>) {
+    let asked = [("timeout_seconds", options.timeout_seconds), ("attempts", options.attempts)];
+    for (key, _) in asked.iter().filter(|(_, limit)| *limit == 0) {
+        file.mistake(("dns", key), &format!("{key} = 0 finds nothing"), "write 1 or more");
+    }
+    if options.trust_anchor.is_some() && options.dnssec != dns::Dnssec::Own {
+        let what = "trust_anchor is of no use where signatures are not checked here";
+        file.mistake(("dns", "trust_anchor"), what, "dnssec = \"own\" checks them");
     }
 }
 

@@ -1,10 +1,12 @@
 //! The reference of all options, printed from their declarations.
 
-use super::{CertificateOptions, CloudOptions, Described, House, Log, Store, channel, monitor, policy, queue, relay, smtp, web};
+use super::{
+    CertificateOptions, CloudOptions, Described, House, Log, Store, channel, dns, monitor, policy, queue, relay, smtp, transport, web,
+};
 
 /// The reference as Markdown: one table a section.
 pub fn describe() -> String {
-    let sections: [(&str, &str, Vec<Described>); 13] = [
+    let sections: [(&str, &str, Vec<Described>); 15] = [
         ("[house]", "The organisation served.", House::describe()),
         ("[smtp]", "Mail in.", smtp::Options::describe()),
         (
@@ -23,6 +25,8 @@ pub fn describe() -> String {
             "Ways of their own for some mail: the first route that fits a recipient counts, `[relay]` takes the rest.",
             relay::RouteOptions::describe(),
         ),
+        ("[transport]", "How mail travels to other domains' mail servers.", transport::Options::describe()),
+        ("[dns]", "Names to addresses.", dns::Options::describe()),
         ("[web]", "The pages that links open.", web::Options::describe()),
         ("[channel]", "What recipients do with a link.", channel::Options::describe()),
         ("[policy]", "Defaults and limits of all policies.", policy::Options::describe()),

@@ -199,7 +199,7 @@ fn shortened(value: &str) -> String {
 }
 
 /// What the deserialisers say, and what it means.
-const EXPECTATIONS: [(&str, &str); 9] = [
+const EXPECTATIONS: [(&str, &str); 10] = [
     ("expected a sequence", "expected a list in square brackets"),
     ("expected a string", "expected text in quotes"),
     ("expected path string", "expected a path in quotes"),
@@ -209,6 +209,7 @@ const EXPECTATIONS: [(&str, &str); 9] = [
     ("expected i", "expected a whole number"),
     ("expected a boolean", "expected true or false"),
     ("string only", "expected one of its words in quotes"),
+    ("wanted string or table", "expected one of its words in quotes"),
 ];
 /// Characters.
 const VALUE_SHOWN: usize = 60;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::mail::{Admd, Domain, Mailbox};
 use crate::mistake::Mistake;
+use crate::net::dns;
 use crate::option::Described;
 use crate::smtp::rights::{CertificateOptions, CloudOptions, Grants};
 use crate::words::{Brand, Language};
-use crate::{channel, monitor, policy, queue, relay, smtp, web};
+use crate::{channel, monitor, policy, queue, relay, smtp, transport, web};
 
 mod check;
 mod describe;
@@ -110,6 +111,10 @@ pub struct Configuration {
     pub queue: queue::Options,
     /// `[relay]` and its routes.
     pub relay: relay::Ways,
+    /// `[transport]`
+    pub transport: transport::Options,
+    /// `[dns]`
+    pub dns: dns::Options,
     /// `[web]`
     pub web: web::Options,
     /// `[channel]`
@@ -151,6 +156,8 @@ impl Configuration {
         let queue: queue::Options = file.fill("queue", &queue::Options::describe());
         let routes = file.fill_each(("relay", "routes"), &relay::RouteOptions::describe());
         let relay = relay::Ways { rest: file.fill("relay", &relay::Options::describe()), routes };
+        let transport: transport::Options = file.fill("transport", &transport::Options::describe());
+        let dns: dns::Options = file.fill("dns", &dns::Options::describe());
         let web: web::Options = file.fill("web", &web::Options::describe());
         let channel: channel::Options = file.fill("channel", &channel::Options::describe());
         let admin: monitor::Options = file.fill("admin", &monitor::Options::describe());
@@ -161,15 +168,32 @@ impl Configuration {
         check::rights((&smtp.relay_networks, &grants), &mut file);
         check::old_hosts(&web, &mut file);
         check::relay((&relay, admd.as_ref()), &mut file);
-        check::limits((&smtp, &web), (&relay.rest, &queue), &mut file);
+        check::limits((&smtp, &web), ((&relay.rest, &transport), &queue), &mut file);
         check::channel(&channel, &mut file);
+        check::dns(&dns, &mut file);
         check::log(&log, &mut file);
         check::listeners((&smtp, &web, &admin), &mut file);
         let (place, directory) = (path.to_owned(), path.parent().map(Path::to_owned).unwrap_or_default());
         match (file.finish(), admd, brand) {
-            (Ok(()), Some(admd), Some(brand)) => {
-                Ok(Self { file: place, directory, house, store, smtp, grants, policy, queue, relay, web, channel, admin, log, admd, brand })
-            }
+            (Ok(()), Some(admd), Some(brand)) => Ok(Self {
+                file: place,
+                directory,
+                house,
+                store,
+                smtp,
+                grants,
+                policy,
+                queue,
+                relay,
+                transport,
+                dns,
+                web,
+                channel,
+                admin,
+                log,
+                admd,
+                brand,
+            }),
             (finished, ..) => Err(finished.err().unwrap_or_default()),
         }
     }
@@ -186,4 +210,4 @@ impl Configuration {
 }
 
 /// The tables of the file, in the order of the reference.
-const TABLES: [&str; 10] = ["house", "smtp", "relay", "web", "channel", "policy", "queue", "store", "admin", "log"];
+const TABLES: [&str; 12] = ["house", "smtp", "relay", "transport", "dns", "web", "channel", "policy", "queue", "store", "admin", "log"];

@@ -41,7 +41,7 @@ impl Configuration {
         Ok(Renewed { configuration, applied, restart })
     }
 
-    fn tables(&self) -> Result<[(&'static str, Table); 10], Vec<Mistake>> {
+    fn tables(&self) -> Result<[(&'static str, Table); 12], Vec<Mistake>> {
         let unwritten = |error: toml::ser::Error| vec![Mistake::whole(&self.file, error.to_string())];
         let mut smtp = Table::try_from(&self.smtp).map_err(unwritten)?;
         smtp.extend(Table::try_from(&self.grants).map_err(unwritten)?);
@@ -49,6 +49,8 @@ impl Configuration {
             ("house", Table::try_from(&self.house).map_err(unwritten)?),
             ("smtp", smtp),
             ("relay", Table::try_from(&self.relay).map_err(unwritten)?),
+            ("transport", Table::try_from(&self.transport).map_err(unwritten)?),
+            ("dns", Table::try_from(&self.dns).map_err(unwritten)?),
             ("web", Table::try_from(&self.web).map_err(unwritten)?),
             ("channel", Table::try_from(&self.channel).map_err(unwritten)?),
             ("policy", Table::try_from(&self.policy).map_err(unwritten)?),

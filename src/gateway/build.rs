@@ -15,6 +15,7 @@ use crate::config::Configuration;
 use crate::extract::Extractor;
 use crate::intake::{self, Intake};
 use crate::mistake::Mistake;
+use crate::net::dns;
 use crate::notice::Notices;
 use crate::queue::Queue;
 use crate::relay::{Relay, Ways};
@@ -23,6 +24,7 @@ use crate::smtp::{self, Receipt, Refusal, Transaction};
 use crate::store::SealedRecords;
 use crate::store::slots::FileSlots;
 use crate::transform::dkim::Signers;
+use crate::transport::{self, Transport};
 use crate::vault::Vault;
 use crate::web;
 
@@ -35,6 +37,7 @@ pub(super) struct Base {
     pub vault: Arc<Vault>,
     pub relay: Arc<Relay>,
     pub senders: Arc<Senders>,
+    pub transport: Arc<Transport>,
     pub clock: Clock,
 }
 
@@ -135,6 +138,20 @@ pub(super) fn ways(configuration: &Configuration) -> Ways {
         whole(&mut route.password_file);
     }
     ways
+}
+
+/// DNS, with the path of its file from where the configuration is.
+pub(super) fn dns(configuration: &Configuration) -> dns::Options {
+    let mut options = configuration.dns.clone();
+    options.trust_anchor = options.trust_anchor.map(|file| configuration.path(&file));
+    options
+}
+
+/// The way to other domains, with the path of its file from where the configuration is.
+pub(super) fn transport(configuration: &Configuration) -> transport::Options {
+    let mut options = configuration.transport.clone();
+    options.roots = options.roots.map(|file| configuration.path(&file));
+    options
 }
 
 fn waker(relay: &Arc<Relay>) -> Arc<dyn Fn() + Send + Sync> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
 
 use super::backup::{self, Job, Part};
 use super::{Failed, Gateway, Reloaded, time};
@@ -61,6 +62,13 @@ pub enum Request {
     BackupState,
     /// Which release runs.
     About,
+    /// The way to a domain's mail servers.
+    Course {
+        /// Which.
+        domain: String,
+    },
+    /// Tell domains now what came of TLS.
+    TlsReports,
     /// What is thought of the machine's clock.
     Clock,
     /// The machine's clock is right.
@@ -75,6 +83,11 @@ pub enum Answer {
     Entries {
         /// In order of arrival.
         entries: Vec<Entry>,
+    },
+    /// The way to a domain's mail servers.
+    Course {
+        /// Hosts in the order in which they would be tried.
+        targets: Vec<Target>,
     },
     /// What waits, by way out.
     Stats {
@@ -146,6 +159,19 @@ pub struct Entry {
     pub attempts: u32,
     /// What the last attempt heard.
     pub last: Option<String>,
+}
+
+/// A host on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name.
+    pub host: String,
+    /// Where it is.
+    pub addresses: Vec<String>,
+    /// How TLS with it must look.
+    pub tls: String,
+    /// Whether it is proven that it is the domain's.
+    pub proven: bool,
 }
 
 /// A way out as the operator sees it.
@@ -236,7 +262,7 @@ async fn converse(stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Result
 }
 
 impl Gateway {
-    /// Does what an operator asks.
+    /// Does what an operator asks. Blocks, and needs a running runtime.
     pub fn answer(self: &Arc<Self>, request: Request) -> Answer {
         let done = match request {
             Request::QueueList { after, limit } => {
@@ -257,6 +283,8 @@ impl Gateway {
             Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.base.relay.drop_entry(id)),
             Request::QueueStats => Ok(self.stats()),
             Request::About => Ok(Answer::About { release: String::from(env!("CARGO_PKG_VERSION")) }),
+            Request::Course { domain } => return Handle::current().block_on(self.shown_course(&domain)),
+            Request::TlsReports => Handle::current().block_on(self.tell_domains()).map(|()| Answer::Done),
             Request::Clock => Ok(self.shown_clock()),
             Request::ClockBelieve => self.believe_clock().map(|()| Answer::Done),
             Request::Reload => return self.reload().map_or_else(|mistakes| trouble(&mistakes), Answer::from),
@@ -280,12 +308,13 @@ impl Gateway {
     fn stats(&self) -> Answer {
         let stats = self.base.queue.stats();
         let way = |(lane, hops, away): (Lane, String, Option<Said>)| {
-            let found = stats.iter().find(|waiting| waiting.lane == lane);
+            // By MX each domain is a lane of its own.
+            let found = || stats.iter().filter(|waiting| waiting.lane.route == lane.route);
             Way {
                 hops,
-                waiting: found.map_or(0, |found| found.due),
-                leased: found.map_or(0, |found| found.leased),
-                oldest: found.map(|found| found.oldest.strftime(TIME).to_string()),
+                waiting: found().map(|found| found.due).sum(),
+                leased: found().map(|found| found.leased).sum(),
+                oldest: found().map(|found| found.oldest).min().map(|oldest| oldest.strftime(TIME).to_string()),
                 away: away.map(|said| format!("{} {}", said.status, said.words)),
             }
         };

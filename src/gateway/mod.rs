@@ -17,6 +17,7 @@ use crate::crypto::ring::Found;
 use crate::event::meter;
 use crate::intake;
 use crate::mistake::Mistake;
+use crate::net::dns::Resolver;
 use crate::net::tls::Certificates;
 use crate::notice::Notices;
 use crate::policy::PolicySet;
@@ -27,6 +28,7 @@ use crate::smtp::rights::{Grants, Rights};
 use crate::smtp::sender::Senders;
 use crate::smtp::users::Users;
 use crate::transform::dkim::Signers;
+use crate::transport::{self, Transport};
 use crate::vault::Vault;
 use crate::web;
 
@@ -39,6 +41,7 @@ mod run;
 mod state;
 mod stores;
 mod time;
+mod travel;
 mod watch;
 
 use build::{Base, Built, Desk};
@@ -81,6 +84,8 @@ pub fn check(configuration: &Configuration) -> Result<Vec<String>, Failed> {
     mistakes.extend(users(configuration).err().unwrap_or_default());
     mistakes.extend(rights(configuration).err().unwrap_or_default());
     mistakes.extend(relay::check(&build::ways(configuration)));
+    mistakes.extend(Resolver::new(&build::dns(configuration)).err());
+    mistakes.extend(transport::check(&build::transport(configuration)));
     let overrides = build::templates(configuration);
     mistakes.extend(Notices::new(configuration.brand.clone(), configuration.admd.clone(), overrides.as_deref()).err());
     mistakes.extend(web::Pages::new(&configuration.brand, overrides.as_deref()).err());
@@ -148,7 +153,7 @@ fn base(configuration: &Configuration, stores: stores::Opened, clock: Clock) -> 
     let vault = Arc::new(Vault::new(stores.records.clone(), stores.parcels, stores.parcel_slots.clone()));
     vault.latest()?.into_iter().for_each(|latest| clock.resume(latest));
     let ways = build::ways(configuration);
-    let routes = Routes::new(&admd, &ways.routes).map_err(|words| Failed(format!("routes: {}", words.join(", "))))?;
+    let routes = Routes::new(&admd, &ways).map_err(|words| Failed(format!("routes: {}", words.join(", "))))?;
     let tell = routes.clone();
     let spool = queue::Stores {
         records: stores.records.clone(),
@@ -161,11 +166,18 @@ fn base(configuration: &Configuration, stores: stores::Opened, clock: Clock) -> 
     if stores.parcel_slots.places() <= RECONCILED {
         stores::reconcile(&stores.parcel_slots, vault.slots_in_use());
     }
-    let stations = Stations { queue: queue.clone(), vault: vault.clone(), routes };
-    let relay = Arc::new(Relay::new(stations, &admd, &ways, clock.clone())?);
     let (parcel_slots, spool_slots) = (stores.parcel_slots, stores.spool_slots);
     let senders = Arc::new(Senders::new(&configuration.smtp));
-    Ok(Base { records: stores.records, parcel_slots, spool_slots, queue, vault, relay, senders, clock })
+    let parts = transport::Parts {
+        resolver: Arc::new(Resolver::new(&build::dns(configuration))?),
+        records: stores.records.clone(),
+        ourselves: vec![admd.hostname.clone()],
+        https: transport::HTTPS,
+    };
+    let transport = Arc::new(Transport::new(parts, &build::transport(configuration))?);
+    let stations = Stations { queue: queue.clone(), vault: vault.clone(), routes, transport: transport.clone() };
+    let relay = Arc::new(Relay::new(stations, &admd, &ways, clock.clone())?);
+    Ok(Base { records: stores.records, parcel_slots, spool_slots, queue, vault, relay, senders, transport, clock })
 }
 
 /// Rules and policies of a configuration, compiled and tested.

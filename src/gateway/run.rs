@@ -161,6 +161,7 @@ impl Gateway {
         tasks.spawn(until(stop.clone(), self.clone().reload_on_change(signal(SignalKind::hangup())?)));
         tasks.spawn(until(stop.clone(), self.clone().sweep()));
         tasks.spawn(until(stop.clone(), self.clone().watch_clock()));
+        tasks.spawn(self.clone().keep_counts(stop.clone().come()));
         tasks.spawn(until(stop.clone(), self.clone().watch_drain()));
         tasks.spawn(until(stop.clone(), watchdog()));
         Ok(())

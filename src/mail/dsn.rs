@@ -203,7 +203,7 @@ const LINE_MAX: usize = 998;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Domain, EnvelopeId, Message, OriginalRecipient, ReversePath, Utf8};
+    use crate::mail::{BodyType, Domain, EnvelopeId, Message, OriginalRecipient, RequireTls, ReversePath, Utf8};
 
     fn mailbox(text: &str) -> Mailbox {
         Mailbox::parse(text).unwrap()
@@ -222,6 +222,7 @@ mod tests {
             envelope_id: EnvelopeId::parse("QQ+2B1"),
             body: BodyType::SevenBit,
             utf8: Utf8::No,
+            require_tls: RequireTls::No,
         };
         let original = OriginalRecipient::parse("rfc822;bo+2Bx@b.example");
         let fate = Fate {

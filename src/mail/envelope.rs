@@ -39,6 +39,8 @@ pub struct Envelope {
     pub body: BodyType,
     /// Whether the client asked for SMTPUTF8. RFC 6531.
     pub utf8: Utf8,
+    /// REQUIRETLS. RFC 8689.
+    pub require_tls: RequireTls,
 }
 
 impl Envelope {
@@ -177,6 +179,16 @@ pub enum Utf8 {
     Yes,
 }
 
+/// REQUIRETLS. RFC 8689 §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RequireTls {
+    /// Not asked for.
+    #[default]
+    No,
+    /// The message goes over TLS with a proven host that promises the same, or not at all.
+    Yes,
+}
+
 /// RFC 3461 §4.4.
 const ENVID_MAX: usize = 100;
 /// RFC 3461 §4.2.
@@ -202,6 +214,7 @@ mod tests {
                 envelope_id: None,
                 body: BodyType::EightBitMime,
                 utf8: asked,
+                require_tls: RequireTls::No,
             };
             let (front, back) = message.split_at(9);
             assert_eq!(envelope.needs_utf8(&[front.to_owned().into(), back.to_owned().into()]), expect, "{to} {message}");

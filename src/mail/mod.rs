@@ -22,7 +22,7 @@ pub mod trace;
 pub mod xtext;
 
 pub use admd::Admd;
-pub use envelope::{BodyType, Envelope, EnvelopeId, Notify, OriginalRecipient, Recipient, Return, ReversePath, Utf8};
+pub use envelope::{BodyType, Envelope, EnvelopeId, Notify, OriginalRecipient, Recipient, RequireTls, Return, ReversePath, Utf8};
 pub use header::{Header, HeaderField};
 pub use mailbox::{BadMailbox, Domain, Mailbox};
 pub use message::{Disposition, MediaType, Message, Part, PartId, TransferEncoding};

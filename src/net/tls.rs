@@ -7,7 +7,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -115,22 +115,40 @@ pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]], ask: Ask) 
 
 /// For next hops whose certificate is not looked at: opportunistic TLS. RFC 7435.
 pub fn client_any() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = provider();
-    let verifier = AnyCertificate(provider.signature_verification_algorithms);
-    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(VERSIONS)?;
-    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()))
+    client(Arc::new(AnyCertificate(provider().signature_verification_algorithms)))
 }
 
 /// For next hops whose certificate must hold: the system's roots and those of the PEM file.
 pub fn client_verified(roots: Option<&Path>) -> Result<Arc<ClientConfig>, Mistake> {
-    let at = |error: rustls::Error| Mistake::whole(roots.unwrap_or(Path::new("system roots")), format!("roots: {error}"));
+    client(by_roots(roots)?).map_err(|error| no_roots(roots, &error))
+}
+
+/// For next hops whose certificate is looked at and taken anyway; what is wrong with it is found in `seen`.
+/// A configuration is good for one connection: one that is resumed shows no certificate.
+pub fn client_observing(judge: Arc<dyn ServerCertVerifier>, seen: Seen) -> Result<Arc<ClientConfig>, rustls::Error> {
+    client(Arc::new(Observing { judge, seen }))
+}
+
+/// Judges certificates by the system's roots and those of the PEM file.
+pub fn by_roots(roots: Option<&Path>) -> Result<Arc<dyn ServerCertVerifier>, Mistake> {
     let extra = match roots {
         Some(file) => certificates(file)?,
         None => Vec::new(),
     };
-    let verifier = Verifier::new_with_extra_roots(extra, provider()).map_err(at)?;
-    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS).map_err(at)?;
-    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()))
+    Ok(Arc::new(Verifier::new_with_extra_roots(extra, provider()).map_err(|error| no_roots(roots, &error))?))
+}
+
+/// What is wrong with a certificate that was taken; empty where nothing is.
+pub type Seen = Arc<OnceLock<rustls::Error>>;
+
+/// As a client, with a judge of certificates.
+pub fn client(judge: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(judge).with_no_client_auth()))
+}
+
+fn no_roots(roots: Option<&Path>, error: &rustls::Error) -> Mistake {
+    Mistake::whole(roots.unwrap_or(Path::new("system roots")), format!("roots: {error}"))
 }
 
 /// The one crypto provider.
@@ -174,6 +192,51 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+/// Has the certificate judged, keeps the judgement and takes the certificate.
+#[derive(Debug)]
+struct Observing {
+    judge: Arc<dyn ServerCertVerifier>,
+    seen: Seen,
+}
+
+impl ServerCertVerifier for Observing {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Err(error) = self.judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            let _ = self.seen.set(error);
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use toml::de::DeTable;
 
 use crate::extract::{Extracted, Passage, Unread, Why};
-use crate::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Message, Recipient, ReversePath, Utf8};
+use crate::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Message, Recipient, RequireTls, ReversePath, Utf8};
 
 use super::inspect::inspect;
 use super::matching::{FACTOR, GO, PROTECTION, lifetime, spell};
@@ -155,6 +155,7 @@ impl Trial {
             envelope_id: None,
             body: BodyType::EightBitMime,
             utf8: Utf8::Yes,
+            require_tls: RequireTls::No,
         };
         let inspection = inspect(&set.recogniser, &message, &read_plain);
         let wish = Wish::of(&message, &envelope, admd);

@@ -8,7 +8,7 @@ use super::index::{Millis, Place, Turn};
 use super::spool::Spooled;
 use super::{Carries, Diagnostic, Lane, Options, QueueId};
 use crate::mail::{
-    BodyType, EnhancedStatus, Envelope, EnvelopeId, Mailbox, Notify, OriginalRecipient, Recipient, Return, ReversePath, Utf8,
+    BodyType, EnhancedStatus, Envelope, EnvelopeId, Mailbox, Notify, OriginalRecipient, Recipient, RequireTls, Return, ReversePath, Utf8,
 };
 
 /// What the index needs of an entry.
@@ -40,7 +40,7 @@ impl Head {
     pub fn parse(record: &[u8]) -> Result<Self, Damaged> {
         let (head, _) = postcard::take_from_bytes::<Self>(record).map_err(|_| Damaged("entry is not readable"))?;
         match head.version {
-            VERSION => Ok(head),
+            WITHOUT_REQUIRETLS | VERSION => Ok(head),
             _ => Err(Damaged("entry is of another version of the format")),
         }
     }
@@ -103,9 +103,14 @@ impl Entry {
 
     /// The entry in a record.
     pub fn parse(record: &[u8]) -> Result<Self, Damaged> {
-        Head::parse(record)?;
-        let stored: Stored = postcard::from_bytes(record).map_err(|_| Damaged("entry is not readable"))?;
-        stored.into_entry().ok_or(Damaged("an address in the entry is not well-formed"))
+        let head = Head::parse(record)?;
+        let unreadable = |_| Damaged("entry is not readable");
+        let (stored, rest) = postcard::take_from_bytes::<Stored>(record).map_err(unreadable)?;
+        let require_tls = match head.version {
+            WITHOUT_REQUIRETLS => false,
+            _ => postcard::from_bytes(rest).map_err(unreadable)?,
+        };
+        Stored { require_tls, ..stored }.into_entry().ok_or(Damaged("an address in the entry is not well-formed"))
     }
 }
 
@@ -124,6 +129,9 @@ struct Stored {
     eight_bit: bool,
     utf8: bool,
     last: Option<StoredDiagnostic>,
+    /// Since version 2.
+    #[serde(skip_deserializing)]
+    require_tls: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -148,9 +156,9 @@ struct StoredDiagnostic {
 
 impl From<&Entry> for Stored {
     fn from(entry: &Entry) -> Self {
-        let Envelope { reverse_path, recipients, ret, envelope_id, body, utf8 } = &entry.envelope;
+        let Envelope { reverse_path, recipients, ret, envelope_id, body, utf8, require_tls } = &entry.envelope;
         Self {
-            head: entry.head,
+            head: Head { version: VERSION, ..entry.head },
             size: entry.size,
             attempts: entry.attempts,
             carries: entry.carries,
@@ -162,6 +170,7 @@ impl From<&Entry> for Stored {
             eight_bit: *body == BodyType::EightBitMime,
             utf8: *utf8 == Utf8::Yes,
             last: entry.last.as_ref().map(StoredDiagnostic::from),
+            require_tls: *require_tls == RequireTls::Yes,
         }
     }
 }
@@ -181,6 +190,7 @@ impl Stored {
                 envelope_id: self.envelope_id.map(EnvelopeId),
                 body: if self.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
                 utf8: if self.utf8 { Utf8::Yes } else { Utf8::No },
+                require_tls: if self.require_tls { RequireTls::Yes } else { RequireTls::No },
             },
             size: self.size,
             attempts: self.attempts,
@@ -234,7 +244,9 @@ fn hours(count: u32) -> Millis {
 /// Entries.
 pub(super) const PREFIX: &[u8] = b"q/e/";
 /// Of the layout of [`Stored`].
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first one: no entry in it demands anything of TLS.
+const WITHOUT_REQUIRETLS: u8 = 1;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -255,6 +267,7 @@ pub(super) mod tests {
                 envelope_id: Some(EnvelopeId("QQ314159".into())),
                 body: BodyType::EightBitMime,
                 utf8: Utf8::Yes,
+                require_tls: RequireTls::Yes,
             },
             size: 5,
             attempts: 2,

@@ -1,6 +1,6 @@
 //! Which entries there are and when each one's turn is: in memory, rebuilt from the records at open.
 //!
-//! About 110 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
+//! About 120 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -16,6 +16,8 @@ pub(super) struct Index {
     places: HashMap<QueueId, Place>,
     arrivals: BTreeSet<(Millis, QueueId)>,
     due: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
+    /// Each lane by its first turn.
+    firsts: BTreeSet<(Millis, Lane)>,
     leased: BTreeSet<(Millis, QueueId)>,
 }
 
@@ -86,7 +88,7 @@ impl Index {
     pub fn put(&mut self, id: QueueId, place: Place) {
         self.remove(id);
         match place.turn {
-            Turn::Due(at) => self.due.entry(place.lane).or_default().insert((at, id)),
+            Turn::Due(at) => self.line_up(place.lane, |due| due.insert((at, id))),
             Turn::Leased(until) => self.leased.insert((until, id)),
         };
         self.arrivals.insert((place.arrived, id));
@@ -98,7 +100,7 @@ impl Index {
         let place = self.places.remove(&id)?;
         self.arrivals.remove(&(place.arrived, id));
         match place.turn {
-            Turn::Due(at) => self.due.get_mut(&place.lane).is_some_and(|due| due.remove(&(at, id))),
+            Turn::Due(at) => self.line_up(place.lane, |due| due.remove(&(at, id))),
             Turn::Leased(until) => self.leased.remove(&(until, id)),
         };
         Some(place)
@@ -139,6 +141,14 @@ impl Index {
             Some(Turn::Leased(_)) => true,
             None => false,
         }
+    }
+
+    /// Lanes whose first turn has come, longest waiting first, and the first turn of those whose has not.
+    pub fn lanes_due(&mut self, now: Millis, limit: usize) -> (Vec<Lane>, Option<Millis>) {
+        self.expire_leases(now);
+        let end = Lane { route: u32::MAX, place: u64::MAX };
+        let lanes = self.firsts.range(..=(now, end)).map(|(_, lane)| *lane).take(limit).collect();
+        (lanes, self.firsts.range((Bound::Excluded((now, end)), Bound::Unbounded)).next().map(|(at, _)| *at))
     }
 
     /// When the next turn of a lane is; a lease that runs out may be one.
@@ -194,6 +204,22 @@ impl Index {
         self.places.len()
     }
 
+    /// Changes a lane's line. A lane with nothing in it is forgotten: there may be one for every domain of the world.
+    fn line_up(&mut self, lane: Lane, change: impl FnOnce(&mut BTreeSet<(Millis, QueueId)>) -> bool) -> bool {
+        let due = self.due.entry(lane).or_default();
+        let before = due.first().map(|(at, _)| *at);
+        let is_changed = change(due);
+        let after = due.first().map(|(at, _)| *at);
+        if due.is_empty() {
+            self.due.remove(&lane);
+        }
+        if before != after {
+            before.map(|at| self.firsts.remove(&(at, lane)));
+            after.map(|at| self.firsts.insert((at, lane)));
+        }
+        is_changed
+    }
+
     fn hand_out(&mut self, ids: &[QueueId], until: Millis) {
         for &id in ids {
             if let Some(place) = self.remove(id) {
@@ -219,11 +245,11 @@ mod tests {
     use super::*;
 
     fn waiting(arrived: Millis, due: Millis) -> Place {
-        Place { lane: Lane(1), arrived, deadline: arrived + 1000, turn: Turn::Due(due) }
+        Place { lane: Lane::of(1), arrived, deadline: arrived + 1000, turn: Turn::Due(due) }
     }
 
     const fn taking(until: Millis, limit: usize) -> Taking {
-        Taking { lane: Lane(1), until, limit }
+        Taking { lane: Lane::of(1), until, limit }
     }
 
     fn index(entries: &[(u64, Millis, Millis)]) -> Index {
@@ -244,7 +270,7 @@ mod tests {
         assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [2, 3]);
         assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [1]);
         assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [] as [u64; 0]);
-        assert_eq!(index.next(Lane(1)), Some(99));
+        assert_eq!(index.next(Lane::of(1)), Some(99));
     }
 
     #[test]
@@ -258,13 +284,30 @@ mod tests {
     #[test]
     fn lanes_do_not_wait_for_each_other_and_are_counted_apart() {
         let mut index = index(&[(1, 5, 10), (2, 6, 20)]);
-        index.put(QueueId(3), Place { lane: Lane(2), ..waiting(7, 15) });
-        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane(2), until: 90, limit: 9 })), [3]);
-        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane(3), until: 90, limit: 9 })), [] as [u64; 0]);
-        assert_eq!((index.next(Lane(1)), index.next(Lane(2)), index.next(Lane(3))), (Some(10), Some(90), Some(90)));
+        index.put(QueueId(3), Place { lane: Lane::of(2), ..waiting(7, 15) });
+        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane::of(2), until: 90, limit: 9 })), [3]);
+        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane::of(3), until: 90, limit: 9 })), [] as [u64; 0]);
+        assert_eq!((index.next(Lane::of(1)), index.next(Lane::of(2)), index.next(Lane::of(3))), (Some(10), Some(90), Some(90)));
         let told: Vec<_> = index.stats().iter().map(|waiting| (waiting.lane, waiting.due, waiting.leased)).collect();
-        assert_eq!(told, [(Lane(1), 2, 0), (Lane(2), 0, 1)]);
+        assert_eq!(told, [(Lane::of(1), 2, 0), (Lane::of(2), 0, 1)]);
         assert_eq!(numbers(&index.lease(50, &taking(90, 9))), [1, 2]);
+    }
+
+    #[test]
+    fn lanes_come_by_their_first_turn_and_an_empty_one_is_forgotten() {
+        let lane = |place| Lane { route: 1, place };
+        let mut index = Index::default();
+        for (id, place, due) in [(1, 7, 30), (2, 8, 10), (3, 7, 20), (4, 9, 99)] {
+            index.put(QueueId(id), Place { lane: lane(place), ..waiting(0, due) });
+        }
+        assert_eq!(index.lanes_due(50, 9), (vec![lane(8), lane(7)], Some(99)));
+        assert_eq!(index.lanes_due(50, 1).0, [lane(8)]);
+        index.remove(QueueId(3));
+        assert_eq!(index.lanes_due(25, 9), (vec![lane(8)], Some(30)));
+        for id in [1, 2, 4] {
+            index.remove(QueueId(id));
+        }
+        assert_eq!((index.lanes_due(99, 9), index.due.len()), ((vec![], None), 0));
     }
 
     #[test]

@@ -42,7 +42,19 @@ impl std::fmt::Display for QueueId {
 /// Entries that wait for the same destination: one that is away keeps only its own lane waiting. Whoever opens the
 /// queue says which entry is on which lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lane(pub u32);
+pub struct Lane {
+    /// The way that they go.
+    pub route: u32,
+    /// Tells apart what goes one way to several places; 0 where there is one place only.
+    pub place: u64,
+}
+
+impl Lane {
+    /// All that goes a way to one place.
+    pub const fn of(route: u32) -> Self {
+        Self { route, place: 0 }
+    }
+}
 
 /// Tells the lane of an envelope.
 pub type Lanes = Arc<dyn Fn(&Envelope) -> Lane + Send + Sync>;
@@ -297,6 +309,12 @@ impl Queue {
     /// When the next entry of a lane is due.
     pub fn next_due(&self, lane: Lane) -> Option<Timestamp> {
         lock(&self.index).next(lane).map(timestamp)
+    }
+
+    /// The lanes on which something is due, longest waiting first, at most `limit`; and when the next one has something.
+    pub fn lanes_due(&self, now: Timestamp, limit: usize) -> (Vec<Lane>, Option<Timestamp>) {
+        let (lanes, next) = lock(&self.index).lanes_due(now.as_millisecond(), limit);
+        (lanes, next.map(timestamp))
     }
 
     /// What waits on each lane that has anything.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::entry::Entry;
 use super::{Carries, NewEntry};
 use crate::crypto::random;
-use crate::mail::{Admd, BodyType, Envelope, Mailbox, Notify, Recipient, ReversePath, Utf8, dsn};
+use crate::mail::{Admd, BodyType, Envelope, Mailbox, Notify, Recipient, RequireTls, ReversePath, Utf8, dsn};
 
 /// The sender, if a report may go there, or why not: a bounce is never bounced, and a stranger's address may be
 /// forged, so nobody outside the house gets mail that we made up.
@@ -75,6 +75,7 @@ fn envelope(to: &Mailbox, fates: &[dsn::Fate], body: &Bytes) -> Envelope {
         envelope_id: None,
         body: if body.is_ascii() { BodyType::SevenBit } else { BodyType::EightBitMime },
         utf8: if utf8 { Utf8::Yes } else { Utf8::No },
+        require_tls: RequireTls::No,
     }
 }
 
@@ -125,6 +126,7 @@ mod tests {
                 envelope_id: None,
                 body: BodyType::SevenBit,
                 utf8: Utf8::No,
+                require_tls: RequireTls::No,
             };
             assert_eq!(addressee(&envelope, &admd).cloned(), expect, "{sender:?}");
         }

@@ -10,8 +10,8 @@ use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, re
 use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
-use crate::mail::Envelope;
-use crate::mail::dsn::Action;
+use crate::mail::dsn::{self, Action};
+use crate::mail::{Envelope, Message, RequireTls};
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
 
 /// A new entry whose octets are sealed: all that is missing is the commit.
@@ -112,6 +112,11 @@ impl Queue {
             damaged(*id, &fault);
             Vec::new()
         });
+        // RFC 8689 §5: such a report need not find a way that keeps TLS, for it says nothing of the message.
+        let header = match entry.envelope.require_tls {
+            RequireTls::Yes => dsn::redacted(Message::parse(header.into()).header()),
+            RequireTls::No => header,
+        };
         let told = settlement.reports.iter().map(|fates| report::Told { to, fates, header: &header });
         Ok(told.map(|told| report::compose(&self.admd, entry, &told, now)).collect())
     }

@@ -10,11 +10,13 @@
 use std::sync::Arc;
 
 use crate::event::meter::Step;
-use crate::mail::{EnhancedStatus, Envelope};
+use crate::mail::{EnhancedStatus, Envelope, RequireTls};
 use crate::queue::{Diagnostic, Fate, Outcome, Reports};
-use crate::smtp::client::{Answer, Body, Pending, Said, Stage, Trouble};
+use crate::smtp::client::{Answer, Body, Pending, REQUIRETLS_UNKEPT, Said, Stage, Trouble};
+use crate::transport::report::Wrong;
 
 use super::destination::Destination;
+use super::exchangers::Candidate;
 use super::hop::{NextHop, Pooled};
 
 /// What is to be handed over.
@@ -44,47 +46,90 @@ pub(super) struct Heard {
 
 /// Why nothing came of it, and where.
 pub(super) struct Missed {
-    said: Said,
-    hop: String,
+    pub said: Said,
+    pub hop: String,
+    pub until: Until,
 }
 
-/// Hands the message over, or says for each recipient why not.
-pub(super) async fn attempt(destination: &Destination, load: &Load<'_>) -> Vec<Outcome> {
+/// How long what was missed will be so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It may be mended.
+    Later,
+    /// As long as the message is what it is.
+    Ever,
+}
+
+impl Missed {
+    /// In our own words.
+    pub fn for_now(status: EnhancedStatus, words: &str, hop: &str) -> Self {
+        Self { said: Said { code: None, status, words: words.to_owned() }, hop: hop.to_owned(), until: Until::Later }
+    }
+
+    fn at(hop: &NextHop, trouble: Trouble, envelope: &Envelope) -> Self {
+        let (hop, until) = (hop.name.clone(), lasting(&trouble, envelope));
+        match until {
+            Until::Later => Self { said: trouble.said, hop, until },
+            Until::Ever => Self { said: Said { status: REQUIRETLS_UNKEPT, ..trouble.said }, hop, until },
+        }
+    }
+}
+
+/// RFC 8689 §4.2.1: a host that cannot keep what the message requires will not learn it while the message waits. What
+/// may be an accident on the way is tried again.
+fn lasting(trouble: &Trouble, envelope: &Envelope) -> Until {
+    use Wrong::{CertificateExpired, CertificateHostMismatch, CertificateNotTrusted, StarttlsNotSupported};
+    let of_hosts = [StarttlsNotSupported, CertificateHostMismatch, CertificateExpired, CertificateNotTrusted];
+    let is_of_host = trouble.said.status == REQUIRETLS_UNKEPT || trouble.wrong.is_some_and(|wrong| of_hosts.contains(&wrong));
+    if envelope.require_tls == RequireTls::Yes && is_of_host { Until::Ever } else { Until::Later }
+}
+
+/// Hands the message over, or says for each recipient why not; and who said so.
+pub(super) async fn attempt(destination: &Destination, load: &Load<'_>) -> (String, Vec<Outcome>) {
     let _timer = Step::Attempt.begin();
     let handed_over = tokio::time::timeout(ATTEMPT_MAX, async { poise(destination, load).await?.finish().await });
     match handed_over.await {
-        Ok(heard) => outcomes(load.envelope, heard),
+        Ok(heard) => {
+            let (Ok(Heard { hop, .. }) | Err(Missed { hop, .. })) = &heard;
+            (hop.clone(), outcomes(load.envelope, heard))
+        }
         Err(_) => {
             let said = Said { code: None, status: TOO_SLOW, words: "the attempt took too long".into() };
-            deferred(load.envelope, &said, &destination.name)
+            (destination.name.clone(), deferred(load.envelope, &said, &destination.name))
         }
     }
 }
 
 /// Everything up to the dot, at the first hop that goes along.
 pub(super) async fn poise(destination: &Destination, load: &Load<'_>) -> Result<Poised, Missed> {
-    let nowhere = Said { code: None, status: TOO_SLOW, words: "there is no next hop".into() };
-    let mut missed = Missed { said: nowhere, hop: destination.name.clone() };
-    for hop in destination.order() {
-        match poise_at(&hop, load).await {
-            Ok((pooled, pending)) => return Ok(Poised { hop, pooled, pending }),
+    let mut missed: Option<Missed> = None;
+    for candidate in destination.candidates(load.envelope).await? {
+        match poise_at(&candidate, load).await {
+            Ok((pooled, pending)) => return Ok(Poised { hop: candidate.hop, pooled, pending }),
             // Nothing was handed over, so another one may have it.
-            Err(Trouble { said, .. }) => missed = Missed { said, hop: hop.name.clone() },
+            Err(trouble) => {
+                let last = Missed::at(&candidate.hop, trouble, load.envelope);
+                // One that may be mended keeps the message waiting, whatever the others are.
+                missed = missed.filter(|first| first.until == Until::Later && last.until == Until::Ever).or(Some(last));
+            }
         }
     }
-    Err(missed)
+    Err(missed.unwrap_or_else(|| Missed::for_now(TOO_SLOW, "there is no next hop", &destination.name)))
 }
 
 /// On a connection that is there, or a new one.
-async fn poise_at(hop: &NextHop, load: &Load<'_>) -> Result<(Pooled, Pending), Trouble> {
-    if let Some(pooled) = hop.pooled() {
+async fn poise_at(candidate: &Candidate, load: &Load<'_>) -> Result<(Pooled, Pending), Trouble> {
+    if let Some(pooled) = candidate.hop.pooled() {
         match begin(pooled, load).await {
             // The next hop may have closed it meanwhile. Nothing was handed over, so once more is safe.
             Err(Trouble { stage: Stage::BeforeDot, .. }) => {}
             poised => return poised,
         }
     }
-    begin(hop.connect().await?, load).await
+    if let Some(said) = candidate.resting() {
+        return Err(Trouble { stage: Stage::Connect, said, wrong: None });
+    }
+    begin(candidate.connect().await?, load).await
 }
 
 async fn begin(mut pooled: Pooled, load: &Load<'_>) -> Result<(Pooled, Pending), Trouble> {
@@ -97,7 +142,7 @@ impl Poised {
     pub async fn finish(self) -> Result<Heard, Missed> {
         let Self { hop, mut pooled, pending } = self;
         let finished = pooled.connection.finish(pending).await;
-        let answers = finished.map_err(|Trouble { said, .. }| Missed { said, hop: hop.name.clone() })?;
+        let answers = finished.map_err(|Trouble { said, .. }| Missed { said, hop: hop.name.clone(), until: Until::Later })?;
         let reports = if pooled.connection.carries_dsn() { Reports::Onward } else { Reports::None };
         hop.keep(pooled);
         Ok(Heard { answers, reports, hop: hop.name.clone() })
@@ -111,16 +156,18 @@ pub(super) fn outcomes(envelope: &Envelope, heard: Result<Heard, Missed>) -> Vec
             let recipients = envelope.recipients.iter().map(|recipient| recipient.forward_path.clone());
             recipients.zip(answers).map(|(recipient, answer)| Outcome { recipient, fate: fate(answer, reports, &hop) }).collect()
         }
-        Err(Missed { said, hop }) => deferred(envelope, &said, &hop),
+        Err(Missed { said, hop, until: Until::Later }) => deferred(envelope, &said, &hop),
+        Err(Missed { said, hop, until: Until::Ever }) => all(envelope, &Fate::Failed(diagnostic(said, &hop))),
     }
 }
 
 /// Everybody is late for the same reason.
 pub(super) fn deferred(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
-    let why = Diagnostic { status: for_now(said.status), ..diagnostic(said.clone(), hop) };
-    let late =
-        |recipient: &crate::mail::Recipient| Outcome { recipient: recipient.forward_path.clone(), fate: Fate::Deferred(why.clone()) };
-    envelope.recipients.iter().map(late).collect()
+    all(envelope, &Fate::Deferred(Diagnostic { status: for_now(said.status), ..diagnostic(said.clone(), hop) }))
+}
+
+fn all(envelope: &Envelope, fate: &Fate) -> Vec<Outcome> {
+    envelope.recipients.iter().map(|recipient| Outcome { recipient: recipient.forward_path.clone(), fate: fate.clone() }).collect()
 }
 
 fn fate(answer: Answer, reports: Reports, hop: &str) -> Fate {

@@ -1,5 +1,5 @@
-//! Where one lane's mail goes: a next hop, or several that share the load and stand in for each other;
-//! with the limits that queue and offers have in common.
+//! Where one lane's mail goes: a next hop, or several that share the load and stand in for each other, or the mail
+//! servers of a domain; with the limits that queue and offers have in common.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::hop::{self, NextHop, State};
+use super::attempt::Missed;
+use super::exchangers::{Candidate, Exchangers};
+use super::hop::{self, Demand, NextHop, State, Way};
 use super::options::{Options, Share};
-use crate::clock::Clock;
-use crate::mail::{Domain, EnhancedStatus};
+use crate::mail::{EnhancedStatus, Envelope, RequireTls};
 use crate::mistake::Mistake;
-use crate::smtp::client::Said;
+use crate::net::tls::Seen;
+use crate::smtp::client::{Hop, Said};
 
 /// One lane's way out.
 pub(super) struct Destination {
@@ -21,7 +23,7 @@ pub(super) struct Destination {
     pub name: String,
     /// Connections at once.
     pub connections: usize,
-    hops: Vec<(u32, Arc<NextHop>)>,
+    hops: Hops,
     seats: Arc<Semaphore>,
     pace: Option<Pace>,
     running: AtomicUsize,
@@ -29,41 +31,84 @@ pub(super) struct Destination {
     turn: AtomicU64,
 }
 
+/// Who takes the mail.
+enum Hops {
+    /// Those that are configured.
+    Named {
+        hops: Vec<Weighted>,
+        /// The same for messages that require TLS, with connections of their own.
+        verified: Vec<Weighted>,
+    },
+    /// Those that DNS names for a domain.
+    Mx(Arc<Exchangers>),
+}
+
+/// A hop and its share of the load.
+type Weighted = (u32, Arc<NextHop>);
+
 /// A connection's worth of room, until it is dropped.
 pub(super) struct Seat {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Destination {
-    /// Reads key files and roots.
-    pub fn new(hello: &Domain, options: &Options, clock: &Clock) -> Result<Self, Mistake> {
-        let way = hop::Way::new(options)?;
-        let hops = options.next_hop.0.iter().map(|text| {
-            let share = Share::parse(text).ok_or_else(|| hop::malformed(text))?;
-            Ok((share.weight, Arc::new(NextHop::new(hello.clone(), share, way.clone(), clock.clone()))))
-        });
+    /// Reads roots.
+    pub fn named(way: &Way, options: &Options) -> Result<Self, Mistake> {
+        let shares: Vec<Share> =
+            options.next_hop.0.iter().map(|text| Share::parse(text).ok_or_else(|| hop::malformed(text))).collect::<Result<_, _>>()?;
+        let hops = |demand: &Demand| -> Vec<Weighted> {
+            let hop = |Share { host, port, .. }: &Share| Hop { host: host.clone(), port: *port, address: None, source: way.source };
+            shares.iter().map(|share| (share.weight, Arc::new(NextHop::new(hop(share), demand.clone(), way.clone())))).collect()
+        };
+        let hops = Hops::Named {
+            hops: hops(&Demand::of(options)?),
+            // Where no certificate can be checked, nothing that requires TLS goes anywhere.
+            verified: Demand::verified(options).map(|demand| hops(&demand)).unwrap_or_default(),
+        };
+        Ok(Self::over(hops, options))
+    }
+
+    /// A domain's mail servers.
+    pub fn by_mx(exchangers: &Arc<Exchangers>, options: &Options) -> Self {
+        Self::over(Hops::Mx(Arc::clone(exchangers)), options)
+    }
+
+    fn over(hops: Hops, options: &Options) -> Self {
         let connections = options.connections.max(1);
-        Ok(Self {
+        Self {
             name: options.next_hop.0.join(", "),
             connections,
-            hops: hops.collect::<Result<_, Mistake>>()?,
+            hops,
             seats: Arc::new(Semaphore::new(connections)),
             pace: (options.per_minute > 0).then(|| Pace::new(options.per_minute)),
             running: AtomicUsize::new(0),
             turn: AtomicU64::new(0),
-        })
+        }
     }
 
-    /// Whether any of its hops can be reached, as far as we know; if not, when the first one is asked again.
+    /// Whether any of its hops can be reached, as far as we know; if not, when the first one is asked again. Which they
+    /// are by MX is known with each message only.
     pub fn state(&self) -> State {
-        let states = self.hops.iter().map(|(_, hop)| hop.state());
+        let Hops::Named { hops, .. } = &self.hops else { return State::Up };
+        let states = hops.iter().map(|(_, hop)| hop.state());
         states.min_by_key(|state| if let State::Down { until, .. } = state { Some(*until) } else { None }).unwrap_or(State::Up)
     }
 
-    /// The hops in the order in which they are tried: those that are there by their shares, then those that
-    /// only stand in; if none is there, the one that is asked again first.
-    pub fn order(&self) -> Vec<Arc<NextHop>> {
-        let mut rest: Vec<&(u32, Arc<NextHop>)> = self.hops.iter().filter(|(_, hop)| hop.state() == State::Up).collect();
+    /// The hops in the order in which they are tried with this message; never none.
+    pub async fn candidates(&self, envelope: &Envelope) -> Result<Vec<Candidate>, Missed> {
+        let order = match (&self.hops, envelope.require_tls) {
+            (Hops::Mx(exchangers), _) => return exchangers.candidates(envelope).await,
+            (Hops::Named { hops, .. }, RequireTls::No) => self.order(hops),
+            (Hops::Named { verified, .. }, RequireTls::Yes) => self.order(verified),
+        };
+        let nowhere = || Missed::for_now(NO_ROOTS, "the next hop's certificate cannot be checked: there are no roots", &self.name);
+        if order.is_empty() { Err(nowhere()) } else { Ok(order.into_iter().map(Candidate::from).collect()) }
+    }
+
+    /// Those that are there by their shares, then those that only stand in; if none is there, the one that is asked again
+    /// first.
+    fn order(&self, hops: &[Weighted]) -> Vec<Arc<NextHop>> {
+        let mut rest: Vec<&Weighted> = hops.iter().filter(|(_, hop)| hop.state() == State::Up).collect();
         let mut order = Vec::with_capacity(rest.len());
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         while !rest.is_empty() {
@@ -72,16 +117,17 @@ impl Destination {
         }
         if order.is_empty() {
             let until = |hop: &NextHop| if let State::Down { until, .. } = hop.state() { Some(until) } else { None };
-            order.extend(self.hops.iter().min_by_key(|(_, hop)| until(hop)).map(|(_, hop)| Arc::clone(hop)));
+            order.extend(hops.iter().min_by_key(|(_, hop)| until(hop)).map(|(_, hop)| Arc::clone(hop)));
         }
         order
     }
 
-    /// Connects to each of its hops and goes without mail.
+    /// Connects to each of its hops and goes without mail; by MX there are none before there is mail.
     pub async fn probe(&self) -> Vec<(String, Option<Said>)> {
         let mut probed = Vec::new();
-        for (_, hop) in &self.hops {
-            let why = match timeout(PROBED_WITHIN, hop.connect()).await {
+        let Hops::Named { hops, .. } = &self.hops else { return probed };
+        for (_, hop) in hops {
+            let why = match timeout(PROBED_WITHIN, hop.connect(&Seen::default())).await {
                 Ok(Ok(pooled)) => {
                     pooled.connection.quit().await;
                     None
@@ -108,7 +154,13 @@ impl Destination {
     pub fn room(&self) -> usize {
         let running = self.running();
         let free = self.seats.available_permits().min(self.connections.saturating_sub(running));
-        free.max((self.connections / IN_LINE).max(1).saturating_sub(running))
+        let room = free.max((self.connections / IN_LINE).max(1).saturating_sub(running));
+        if let Hops::Mx(exchangers) = &self.hops { room.min(exchangers.room()) } else { room }
+    }
+
+    /// Whether its limits hold nothing back that came before.
+    pub fn is_rested(&self) -> bool {
+        self.pace.as_ref().is_none_or(Pace::is_rested)
     }
 
     /// Attempts of the queue's entries.
@@ -119,34 +171,52 @@ impl Destination {
     /// Counts an attempt as long as the guard lives.
     pub fn count(self: &Arc<Self>) -> Counted {
         self.running.fetch_add(1, Ordering::AcqRel);
+        if let Hops::Mx(exchangers) = &self.hops {
+            exchangers.begin();
+        }
         Counted(Arc::clone(self))
+    }
+
+    /// Its own hops, as the log names them.
+    pub fn hops(&self) -> Vec<String> {
+        let Hops::Named { hops, .. } = &self.hops else { return vec![] };
+        hops.iter().map(|(_, hop)| hop.name.clone()).collect()
     }
 
     /// Forgets that its hops were away: an operator asks for them now.
     pub fn hurry(&self) {
-        self.hops.iter().for_each(|(_, hop)| hop.hurry());
+        self.own().for_each(|hop| hop.hurry());
     }
 
     /// Says goodbye on connections that nobody used for a while.
     pub async fn close_idle(&self) {
-        for (_, hop) in &self.hops {
+        for hop in self.own() {
             hop.close_idle().await;
         }
     }
 
     /// Says goodbye on all.
     pub async fn close_all(&self) {
-        for (_, hop) in &self.hops {
+        for hop in self.own() {
             hop.close_all().await;
         }
+    }
+
+    /// Its own hops. Those of a domain are shared with other domains.
+    fn own(&self) -> impl Iterator<Item = &Arc<NextHop>> {
+        let (hops, verified) = match &self.hops {
+            Hops::Named { hops, verified } => (hops.as_slice(), verified.as_slice()),
+            Hops::Mx(_) => (&[][..], &[][..]),
+        };
+        hops.iter().chain(verified).map(|(_, hop)| hop)
     }
 }
 
 /// The one whose turn it is by their shares; those without a share only when no other is left.
-fn drawn(hops: &[&(u32, Arc<NextHop>)], turn: u64) -> usize {
+fn drawn(hops: &[&Weighted], turn: u64) -> usize {
     let all = hops.iter().map(|(weight, _)| u64::from(*weight)).sum::<u64>().max(1);
     let mut left = turn % all;
-    let is_drawn = |(weight, _): &&(u32, Arc<NextHop>)| match left.checked_sub(u64::from(*weight)) {
+    let is_drawn = |(weight, _): &&Weighted| match left.checked_sub(u64::from(*weight)) {
         Some(rest) => {
             left = rest;
             false
@@ -162,6 +232,9 @@ pub(super) struct Counted(Arc<Destination>);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::AcqRel);
+        if let Hops::Mx(exchangers) = &self.0.hops {
+            exchangers.end();
+        }
     }
 }
 
@@ -174,6 +247,12 @@ struct Pace {
 impl Pace {
     fn new(per_minute: u32) -> Self {
         Self { interval: Duration::from_secs(60) / per_minute, next: Mutex::new(Instant::now()) }
+    }
+
+    /// Whether as many may go at once as ever.
+    fn is_rested(&self) -> bool {
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.elapsed() >= self.interval * AT_ONCE
     }
 
     /// When the next message may go; none, and no turn taken, when that is after `by`.
@@ -195,5 +274,7 @@ const IN_LINE: usize = 4;
 const AT_ONCE: u32 = 5;
 /// An operator who asks waits for the answer.
 const PROBED_WITHIN: Duration = Duration::from_secs(15);
+/// RFC 3463 §3.8: cryptographic failure.
+const NO_ROOTS: EnhancedStatus = EnhancedStatus::new(4, 7, 5);
 /// RFC 3463 §3.5: no answer from host.
 const NO_ANSWER: EnhancedStatus = EnhancedStatus::new(4, 4, 1);

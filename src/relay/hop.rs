@@ -6,23 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::options::{Options, Share, Tls};
+use super::options::{Options, Tls};
 use crate::clock::Clock;
 use crate::event::{Event, emit};
 use crate::mail::Domain;
 use crate::mistake::Mistake;
-use crate::net::tls;
+use crate::net::tls::{self, Seen};
 use crate::secret::Secret;
 use crate::smtp::client::{Connection, Credentials, Hop, Said, Security, Stage, Trouble};
+use crate::transport::{self, Transport};
 
 /// One next hop.
 pub(super) struct NextHop {
     /// `host:port`, for the log.
     pub name: String,
     hop: Hop,
-    hello: Domain,
+    demand: Demand,
     way: Way,
-    clock: Clock,
     state: Mutex<State>,
     /// TLS that was only offered has failed: until then it is done without.
     in_the_clear: Mutex<Option<Timestamp>>,
@@ -32,17 +32,58 @@ pub(super) struct NextHop {
 /// What all hops of a destination have in common.
 #[derive(Clone)]
 pub(super) struct Way {
-    security: Security,
+    pub hello: Domain,
+    pub clock: Clock,
+    pub source: Option<std::net::IpAddr>,
     credentials: Option<Credentials>,
-    source: Option<std::net::IpAddr>,
     connections: usize,
 }
 
 impl Way {
-    /// Reads key files and roots.
-    pub fn new(options: &Options) -> Result<Self, Mistake> {
-        let (security, credentials) = (security(options)?, credentials(options)?);
-        Ok(Self { security, credentials, source: options.source, connections: options.connections.max(1) })
+    /// Reads the password.
+    pub fn new(hello: &Domain, options: &Options, clock: &Clock) -> Result<Self, Mistake> {
+        let (credentials, connections) = (credentials(options)?, options.connections.max(1));
+        Ok(Self { hello: hello.clone(), clock: clock.clone(), source: options.source, credentials, connections })
+    }
+}
+
+/// How TLS with a hop must look.
+#[derive(Clone)]
+pub(super) enum Demand {
+    /// As it is configured.
+    Configured(Security),
+    /// As its domain publishes it.
+    Published {
+        tls: transport::Tls,
+        by: Arc<Transport>,
+        /// [`Tls::Opportunistic`], or more.
+        least: Tls,
+    },
+}
+
+impl Demand {
+    /// By the options of a way.
+    pub fn of(options: &Options) -> Result<Self, Mistake> {
+        Ok(Self::Configured(security(options)?))
+    }
+
+    /// For messages that require TLS: no certificate is taken unseen. RFC 8689 §4.2.1.
+    pub fn verified(options: &Options) -> Result<Self, Mistake> {
+        Ok(Self::Configured(Security::Verified(tls::client_verified(options.roots.as_deref())?)))
+    }
+
+    /// For one connection; `seen` gets what is wrong with a certificate that is taken all the same.
+    fn security(&self, seen: &Seen) -> Result<Security, Trouble> {
+        let (tls, by, least) = match self {
+            Self::Configured(security) => return Ok(security.clone()),
+            Self::Published { tls, by, least } => (tls, by, *least),
+        };
+        let client = by.client(tls, seen).map_err(|error| Trouble::new(Stage::Tls, &format!("TLS cannot be set up: {error}")))?;
+        Ok(match (tls, least) {
+            (transport::Tls::Opportunistic | transport::Tls::Observed, Tls::None | Tls::Opportunistic) => Security::Opportunistic(client),
+            (transport::Tls::Opportunistic | transport::Tls::Observed | transport::Tls::Encrypted, _) => Security::Required(client),
+            (transport::Tls::Verified | transport::Tls::Dane { .. }, _) => Security::Verified(client),
+        })
     }
 }
 
@@ -71,10 +112,9 @@ pub(super) struct Pooled {
 
 impl NextHop {
     /// Nothing is known of it yet.
-    pub fn new(hello: Domain, Share { host, port, .. }: Share, way: Way, clock: Clock) -> Self {
-        let name = format!("{host}:{port}");
-        let hop = Hop { host, port, source: way.source };
-        Self { name, hop, hello, way, clock, state: Mutex::new(State::Up), in_the_clear: Mutex::default(), idle: Mutex::default() }
+    pub fn new(hop: Hop, demand: Demand, way: Way) -> Self {
+        let name = format!("{}:{}", hop.host, hop.port);
+        Self { name, hop, demand, way, state: Mutex::new(State::Up), in_the_clear: Mutex::default(), idle: Mutex::default() }
     }
 
     /// Whether it can be reached, as far as we know.
@@ -88,11 +128,12 @@ impl NextHop {
     }
 
     /// A new connection. Whether that worked is how we know about the hop.
-    pub async fn connect(&self) -> Result<Pooled, Trouble> {
-        let opened = Connection::open(&self.hop, &self.hello, self.security(), self.way.credentials.as_ref()).await;
-        let now = self.clock.now();
+    pub async fn connect(&self, seen: &Seen) -> Result<Pooled, Trouble> {
+        let security = if self.is_in_the_clear() { Security::None } else { self.demand.security(seen)? };
+        let opened = Connection::open(&self.hop, &self.way.hello, &security, self.way.credentials.as_ref()).await;
+        let now = self.way.clock.now();
         if let Err(trouble) = &opened {
-            self.fall_back(trouble, now);
+            self.fall_back(&security, trouble, now);
         }
         let mut state = lock(&self.state);
         *state = match &opened {
@@ -103,19 +144,25 @@ impl NextHop {
         Ok(Pooled { connection: opened?, transactions: 0, since: now })
     }
 
-    /// What is demanded of the next connection.
-    fn security(&self) -> &Security {
-        match *lock(&self.in_the_clear) {
-            Some(until) if self.clock.now() < until => &Security::None,
-            Some(_) | None => &self.way.security,
-        }
+    /// Whether TLS that nobody demands is done without.
+    pub fn is_in_the_clear(&self) -> bool {
+        lock(&self.in_the_clear).is_some_and(|until| self.way.clock.now() < until)
+    }
+
+    /// Whether it was away, and is not to be asked yet.
+    pub fn is_resting(&self) -> bool {
+        matches!(self.state(), State::Down { until, .. } if self.way.clock.now() < until)
+    }
+
+    /// Whether there is nothing to be remembered of it.
+    pub fn is_forgettable(&self) -> bool {
+        !self.is_resting() && !self.is_in_the_clear() && lock(&self.idle).is_empty()
     }
 
     /// RFC 7435 §3: TLS that is used because it is there must not keep mail from going where none would have. The next
     /// attempt goes without, where nobody demands TLS and no password is to be sent.
-    fn fall_back(&self, trouble: &Trouble, now: Timestamp) {
-        let is_spare =
-            matches!(self.way.security, Security::Opportunistic(_)) && self.way.credentials.is_none() && !self.hop.is_implicit_tls();
+    fn fall_back(&self, security: &Security, trouble: &Trouble, now: Timestamp) {
+        let is_spare = matches!(security, Security::Opportunistic(_)) && self.way.credentials.is_none() && !self.hop.is_implicit_tls();
         if trouble.stage == Stage::Tls && is_spare {
             *lock(&self.in_the_clear) = now.saturating_add(IN_THE_CLEAR).ok();
             let fault = format!("TLS with {} failed, mail goes there in the clear for ten minutes: {}", self.name, trouble.said.words);
@@ -125,7 +172,7 @@ impl NextHop {
 
     /// A connection that was used before and is not too old, the youngest first.
     pub fn pooled(&self) -> Option<Pooled> {
-        let now = self.clock.now();
+        let now = self.way.clock.now();
         let mut idle = lock(&self.idle);
         let pooled = idle.pop().filter(|pooled| is_fresh(pooled, now))?;
         Some(pooled)
@@ -136,13 +183,13 @@ impl NextHop {
         let transactions = pooled.transactions.saturating_add(1);
         let mut idle = lock(&self.idle);
         if transactions < TRANSACTIONS_MAX && idle.len() < self.way.connections {
-            idle.push(Pooled { transactions, since: self.clock.now(), ..pooled });
+            idle.push(Pooled { transactions, since: self.way.clock.now(), ..pooled });
         }
     }
 
     /// Says goodbye on connections that nobody used for a while.
     pub async fn close_idle(&self) {
-        let now = self.clock.now();
+        let now = self.way.clock.now();
         let old = lock(&self.idle).extract_if(.., |pooled| !is_fresh(pooled, now)).collect();
         quit(old).await;
     }
@@ -189,7 +236,7 @@ pub(super) fn check(options: &Options) -> Vec<Mistake> {
 
 /// What is wrong with a hop as it was written.
 pub(super) fn malformed(hop: &str) -> Mistake {
-    mistake(format!("relay.next_hop: {hop} is not host:port")).help("for example \"smtp.example.org:587\" or \"[2001:db8::1]:25\"")
+    mistake(format!("relay.next_hop: {hop} is not host:port")).help("for example \"smtp.example.org:587\", \"[2001:db8::1]:25\" or \"mx\"")
 }
 
 fn security(options: &Options) -> Result<Security, Mistake> {
@@ -299,7 +346,7 @@ mod tests {
     #[test]
     fn misses_that_come_together_count_once_and_the_wait_grows() {
         let said = Said { code: None, status: EnhancedStatus::new(4, 4, 1), words: "refused".into() };
-        let trouble = Trouble { stage: Stage::Connect, said };
+        let trouble = Trouble { stage: Stage::Connect, said, wrong: None };
         let second = |second| Timestamp::from_second(second).unwrap();
         let mut state = State::Up;
         for (now, until) in [(0, 5), (1, 5), (5, 20), (6, 20), (20, 50), (50, 110), (110, 230), (230, 350)] {

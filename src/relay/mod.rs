@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,10 +18,13 @@ use crate::mistake::Mistake;
 use crate::queue::{Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke};
 use crate::smtp::client::{Body, Said};
 use crate::store::Fault;
+use crate::transport::Transport;
 use crate::vault::{ParcelId, Vault};
 
 mod attempt;
 mod destination;
+mod exchangers;
+mod exits;
 mod hop;
 mod offer;
 mod options;
@@ -28,6 +32,7 @@ mod route;
 
 use attempt::{Load, attempt, deferred};
 use destination::{Counted, Destination};
+use exits::{Exits, all_ways};
 use hop::State;
 pub use offer::Made;
 pub use options::{NextHops, Options, RouteOptions, Tls};
@@ -52,6 +57,8 @@ pub struct Stations {
     pub vault: Arc<Vault>,
     /// Whose mail goes which way.
     pub routes: Routes,
+    /// Finds other domains' mail servers.
+    pub transport: Arc<Transport>,
 }
 
 /// What a relay works with.
@@ -59,8 +66,7 @@ pub struct Relay {
     queue: Arc<Queue>,
     vault: Arc<Vault>,
     routes: Routes,
-    /// By their lanes.
-    destinations: Vec<Arc<Destination>>,
+    exits: Exits,
     clock: Clock,
     woken: Notify,
     /// Attempts that began while a client waited and are an entry's now.
@@ -73,15 +79,15 @@ type Late = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is wrong with the ways and the files that they name, without a connection.
 pub fn check(ways: &Ways) -> Vec<Mistake> {
-    let ways = std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way));
-    ways.flat_map(|way| hop::check(&way)).collect()
+    all_ways(ways).flat_map(|way| hop::check(&way)).collect()
 }
 
-/// Connects to every next hop as an attempt would, and goes without mail: each with what kept it from that.
+/// Connects to every next hop as an attempt would, and goes without mail: each with what kept it from that. By MX there are
+/// none before there is mail.
 pub async fn probe(ways: &Ways, admd: &Admd, clock: Clock) -> Result<Vec<(String, Option<Said>)>, Mistake> {
     let mut probed = Vec::new();
-    for way in std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way)) {
-        probed.extend(Destination::new(&admd.hostname, &way, &clock)?.probe().await);
+    for way in all_ways(ways).filter(|way| !way.next_hop.is_mx()) {
+        probed.extend(Destination::named(&hop::Way::new(&admd.hostname, &way, &clock)?, &way)?.probe().await);
     }
     Ok(probed)
 }
@@ -89,31 +95,30 @@ pub async fn probe(ways: &Ways, admd: &Admd, clock: Clock) -> Result<Vec<(String
 impl Relay {
     /// Reads key files and roots once. The queue's lanes are those of the routes.
     pub fn new(stations: Stations, admd: &Admd, ways: &Ways, clock: Clock) -> Result<Self, Mistake> {
-        let Stations { queue, vault, routes } = stations;
-        let all = std::iter::once(ways.rest.clone()).chain(ways.routes.iter().map(RouteOptions::way));
-        let destinations = all.map(|way| Destination::new(&admd.hostname, &way, &clock).map(Arc::new)).collect::<Result<_, Mistake>>()?;
+        let Stations { queue, vault, routes, transport } = stations;
+        let exits = Exits::new(ways, &transport, (&admd.hostname, &clock))?;
         let (late, taken_over) = mpsc::unbounded_channel();
-        Ok(Self { queue, vault, routes, destinations, clock, woken: Notify::new(), late, taken_over: Mutex::new(Some(taken_over)) })
+        Ok(Self { queue, vault, routes, exits, clock, woken: Notify::new(), late, taken_over: Mutex::new(Some(taken_over)) })
     }
 
     /// Has all next hops asked again that were away, and what is due attempted.
     pub fn hurry(&self) {
-        self.destinations.iter().for_each(|destination| destination.hurry());
+        self.exits.hurry();
         self.wake();
     }
 
-    /// Every way out as the log names it.
+    /// Every next hop that is configured, as the log names it.
     pub fn hops(&self) -> Vec<String> {
-        self.destinations.iter().map(|destination| destination.name.clone()).collect()
+        self.exits.named().flat_map(|(_, destination)| destination.hops()).collect()
     }
 
     /// Each way out by its lane: its hops, and why none of them can be reached, if that is so.
     pub fn standing(&self) -> Vec<(Lane, String, Option<Said>)> {
-        let standing = |(lane, destination): (Lane, &Arc<Destination>)| {
+        let standing = |(lane, destination): (Lane, Arc<Destination>)| {
             let away = if let State::Down { said, .. } = destination.state() { Some(said) } else { None };
             (lane, destination.name.clone(), away)
         };
-        self.lanes().map(standing).collect()
+        self.exits.standing().map(standing).collect()
     }
 
     /// Wakes the runner: something new is due.
@@ -153,7 +158,7 @@ impl Relay {
 
     /// Starts an attempt for each entry that is due, as far as its destination has room.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
-        for (lane, destination) in self.lanes() {
+        for (lane, destination) in self.lanes().0 {
             let room = match destination.state() {
                 State::Up => destination.room(),
                 State::Down { until, .. } if destination.running() == 0 && until <= self.clock.now() => PROBES,
@@ -173,13 +178,12 @@ impl Relay {
         }
     }
 
-    /// Every destination that something may wait for.
-    fn lanes(&self) -> impl Iterator<Item = (Lane, &Arc<Destination>)> {
-        (0..).map(Lane).zip(&self.destinations)
-    }
-
-    fn destination(&self, lane: Lane) -> Option<&Arc<Destination>> {
-        self.destinations.get(usize::try_from(lane.0).ok()?)
+    /// Every destination for which something may be due; and when the next one will have something.
+    fn lanes(&self) -> (Vec<(Lane, Arc<Destination>)>, Option<Timestamp>) {
+        let (due, next) = self.queue.lanes_due(self.clock.now(), LANES_MAX);
+        let due = due.into_iter().filter_map(|lane| Some((lane, self.exits.destination(lane)?)));
+        // Those with one place are always looked at: an attempt that ends is how it is known that one of them is back.
+        (self.exits.named().chain(due.filter(|(lane, _)| lane.place != 0)).collect(), next)
     }
 
     /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
@@ -187,12 +191,12 @@ impl Relay {
     async fn carry(self: Arc<Self>, lease: Lease, _counted: Counted) {
         let mut outcomes = Vec::new();
         for (lane, recipients) in self.routes.groups(&lease.envelope) {
-            let Some(destination) = self.destination(lane) else { continue };
+            let Some(destination) = self.exits.destination(lane) else { continue };
             let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { continue };
             let envelope = Envelope { recipients, ..lease.envelope.clone() };
             let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
-            let met = attempt(destination, &load).await;
-            log(lease.id, &destination.name, &met);
+            let (hop, met) = attempt(&destination, &load).await;
+            log(lease.id, &hop, &met);
             outcomes.extend(met);
         }
         self.settle(lease, outcomes).await;
@@ -234,7 +238,8 @@ impl Relay {
 
     /// How long nothing will be due, as far as is known now.
     fn pause(&self) -> Duration {
-        let next = self.lanes().filter_map(|(lane, destination)| {
+        let (lanes, later) = self.lanes();
+        let next = lanes.into_iter().filter_map(|(lane, destination)| {
             let due = self.queue.next_due(lane)?;
             match destination.state() {
                 // The end of one of them comes first.
@@ -244,7 +249,7 @@ impl Relay {
                 State::Down { until, .. } => Some(due.max(until)),
             }
         });
-        match next.min() {
+        match next.chain(later).min() {
             Some(next) => {
                 let pause = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
                 pause.clamp(PAUSE_MIN, PAUSE_MAX)
@@ -271,9 +276,7 @@ impl Relay {
                 swept.await.map_or_else(|fault| trouble(&fault), |_| ());
             }
             self.tidy().await;
-            for destination in &self.destinations {
-                destination.close_idle().await;
-            }
+            self.exits.close_idle().await;
             tokio::time::sleep(Duration::from_secs(1)).await;
             seconds = seconds.wrapping_add(1);
         }
@@ -294,9 +297,7 @@ impl Relay {
         if tokio::time::timeout(DRAIN_MAX, settled).await.is_err() {
             attempts.shutdown().await;
         }
-        for destination in &self.destinations {
-            destination.close_all().await;
-        }
+        self.exits.close_all().await;
         self.tidy().await;
     }
 }
@@ -348,6 +349,8 @@ fn trouble(fault: &Fault) {
     emit(&Event::Trouble { place: "relay", fault: &fault.0 });
 }
 
+/// Lanes looked at in one go.
+const LANES_MAX: usize = 256;
 /// A next hop that was away is asked by so many attempts whether it is back.
 const PROBES: usize = 1;
 /// How long an attempt waits for a connection; its lease outlives both.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::attempt::{Heard, Load, Missed, Poised, outcomes, poise};
+use super::attempt::{Heard, Load, Missed, Poised, Until, outcomes, poise};
 use super::destination::{Destination, Seat};
 use super::hop::State;
 use super::{Relay, off_thread};
@@ -47,9 +47,10 @@ impl Relay {
     /// A connection's worth of room, for what goes one way in one piece.
     async fn room_for(&self, entries: &[NewEntry], until: Instant) -> Option<Room> {
         let [only] = entries else { return None };
-        let destination = self.destination(self.routes.lane(&only.envelope)).filter(|destination| destination.state() == State::Up)?;
+        let destination =
+            self.exits.destination(self.routes.lane(&only.envelope)).filter(|destination| destination.state() == State::Up)?;
         let seat = destination.seat(until).await?;
-        Some((Arc::clone(destination), seat))
+        Some((destination, seat))
     }
 
     async fn offer(self: &Arc<Self>, made: Made, (destination, seat): Room, until: Instant) -> Result<Receipt, Refusal> {
@@ -61,6 +62,7 @@ impl Relay {
         live?;
         match poised {
             Ok(Ok(poised)) => self.finish(Offered { entry, id, _seat: seat }, poised).await,
+            Ok(Err(Missed { said, until: Until::Ever, .. })) => self.refuse(&entry, said).await,
             Ok(Err(_)) | Err(_) => self.commit(vec![entry], vec![]).await,
         }
     }
@@ -91,10 +93,7 @@ impl Relay {
                 emit(&Event::Relayed { id: &offered.id, next_hop: &hop });
                 Ok(Receipt::Relayed(accepted))
             }
-            Word::Never(said) => {
-                self.revoke(&offered.entry).await?;
-                Err(Refusal::ByNextHop(said))
-            }
+            Word::Never(said) => self.refuse(&offered.entry, said).await,
             Word::Divided(heard) => self.settle_as_heard(offered.entry, heard).await,
         }
     }
@@ -122,6 +121,12 @@ impl Relay {
         }
         let vault = self.vault.clone();
         Ok(off_thread(move || vault.go_live(writes)).await?)
+    }
+
+    /// Nobody ever gets it, and its client hears that now.
+    async fn refuse(&self, entry: &NewEntry, said: Said) -> Result<Receipt, Refusal> {
+        self.revoke(entry).await?;
+        Err(Refusal::ByNextHop(said))
     }
 
     /// Nobody has the link, so nobody shall be able to use it.

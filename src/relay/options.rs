@@ -10,9 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 crate::options! {
     /// Where mail goes next.
     pub struct Options {
-        /// The next hop as `host:port`, or a list of hops that share the load and stand in for each other: `"host:port*3"` gets three times as much, `"host:port*0"` only what no other can take. Port 465 speaks TLS from the first octet.
+        /// The next hop as `host:port`, or a list of hops that share the load and stand in for each other: `"host:port*3"` gets three times as much, `"host:port*0"` only what no other can take. Port 465 speaks TLS from the first octet. `"mx"` asks DNS for the mail servers of each recipient's domain.
         next_hop: NextHops = NextHops::default(),
-        /// TLS towards it: `none`, `opportunistic` (use it if offered; where it fails, ten minutes without, unless there is a password), `required`, `verified` (required, and its certificate must hold).
+        /// TLS towards it: `none`, `opportunistic` (use it if offered; where it fails, ten minutes without, unless there is a password), `required`, `verified` (required, and its certificate must hold). By `mx` the least that is demanded beside what the domain publishes by DANE or MTA-STS, which is always kept; `verified` then takes only mail servers that one of these proves.
         tls: Tls = Tls::Opportunistic,
         /// PEM file with roots that count beside the system's.
         roots: Option<PathBuf> = None,
@@ -20,9 +20,9 @@ crate::options! {
         username: Option<String> = None,
         /// File that holds the password for AUTH, readable by the owner only.
         password_file: Option<PathBuf> = None,
-        /// Connections at once.
+        /// Connections at once; by `mx` to each domain.
         connections: usize = 20,
-        /// Messages a minute; 0 is no limit.
+        /// Messages a minute, by `mx` to each domain; 0 is no limit.
         per_minute: u32 = 0,
         /// The address of ours that connections come from; absent is the system's choice.
         source: Option<IpAddr> = None,
@@ -90,10 +90,18 @@ impl Default for NextHops {
 impl NextHops {
     /// What of it is no hop, as it was written; an empty list is none either.
     pub fn malformed(&self) -> Option<String> {
+        if self.is_mx() {
+            return None;
+        }
         if self.0.is_empty() {
             return Some(String::from("[]"));
         }
         self.0.iter().find(|hop| Share::parse(hop).is_none()).map(|hop| format!("\"{hop}\""))
+    }
+
+    /// Whether each domain's own mail servers are the next hops.
+    pub fn is_mx(&self) -> bool {
+        matches!(self.0.as_slice(), [only] if only == MX)
     }
 }
 
@@ -144,7 +152,7 @@ impl<'de> Deserialize<'de> for NextHops {
             type Value = NextHops;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"host:port\", or a list of such")
+                f.write_str("\"host:port\", a list of such, or \"mx\"")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<NextHops, E> {
@@ -163,6 +171,9 @@ impl<'de> Deserialize<'de> for NextHops {
     }
 }
 
+/// The word for mail servers that DNS names.
+const MX: &str = "mx";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +185,7 @@ mod tests {
             ("smtp.example.org:465*3", Some(("smtp.example.org", 465, 3))),
             ("[2001:db8::1]:587*0", Some(("2001:db8::1", 587, 0))),
             ("smtp.example.org", None),
+            ("mx", None),
             (":25", None),
             ("smtp.example.org:0", None),
             ("smtp.example.org:70000", None),
@@ -187,7 +199,7 @@ mod tests {
 
     #[test]
     fn one_hop_or_several_are_read_and_written_alike() {
-        for text in ["next_hop = \"a:25\"\n", "next_hop = [\"a:25\", \"b:25*0\"]\n"] {
+        for text in ["next_hop = \"mx\"\n", "next_hop = \"a:25\"\n", "next_hop = [\"a:25\", \"b:25*0\"]\n"] {
             let options: Options = toml::from_str(text).unwrap();
             assert_eq!(format!("next_hop = {}\n", crate::option::as_toml(&options.next_hop)), text);
         }

@@ -1,20 +1,41 @@
 //! Which way a recipient's mail goes: by recipient and sender, the first route that fits.
 
-use super::options::RouteOptions;
+use std::hash::{BuildHasher, RandomState};
+
+use super::Ways;
+use super::options::NextHops;
 use crate::mail::{Admd, Domain, Envelope, Mailbox, Recipient, ReversePath};
 use crate::queue::{Lane, NewEntry};
 
-/// All routes, in order. [`Lane`] 0 is the way of what fits none.
+/// All routes, in order. Number 0 is the way of what fits none.
 #[derive(Debug, Clone)]
 pub struct Routes {
     house: Vec<Domain>,
     table: Vec<Route>,
+    rest: Places,
+    /// Nobody outside can choose domains that share a lane.
+    keyed: RandomState,
 }
 
 #[derive(Debug, Clone)]
 struct Route {
     recipients: Vec<Whose>,
     senders: Vec<Whose>,
+    places: Places,
+}
+
+/// Where a way leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    One,
+    /// Each domain is a place of its own.
+    EachDomain,
+}
+
+impl From<&NextHops> for Places {
+    fn from(hops: &NextHops) -> Self {
+        if hops.is_mx() { Self::EachDomain } else { Self::One }
+    }
 }
 
 /// A mailbox as a route names it.
@@ -29,15 +50,22 @@ enum Whose {
 
 impl Routes {
     /// Over the routes of a configuration: the words that none can be made of.
-    pub fn new(admd: &Admd, routes: &[RouteOptions]) -> Result<Self, Vec<String>> {
+    pub fn new(admd: &Admd, ways: &Ways) -> Result<Self, Vec<String>> {
         let mut wrong = Vec::new();
         let mut read = |words: &[String]| -> Vec<Whose> {
             let (good, bad): (Vec<_>, Vec<_>) = words.iter().map(|word| Whose::parse(word).ok_or(word)).partition(Result::is_ok);
             wrong.extend(bad.into_iter().filter_map(Result::err).cloned());
             good.into_iter().filter_map(Result::ok).collect()
         };
-        let table = routes.iter().map(|route| Route { recipients: read(&route.recipients), senders: read(&route.senders) }).collect();
-        if wrong.is_empty() { Ok(Self { house: admd.domains.clone(), table }) } else { Err(wrong) }
+        let table = ways.routes.iter().map(|route| {
+            let (recipients, senders) = (read(&route.recipients), read(&route.senders));
+            Route { recipients, senders, places: Places::from(&route.next_hop) }
+        });
+        let table = table.collect();
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        Ok(Self { house: admd.domains.clone(), table, rest: Places::from(&ways.rest.next_hop), keyed: RandomState::new() })
     }
 
     /// The way of an entry: that of its first recipient, whom [`split`](Self::split) gave it for.
@@ -57,7 +85,8 @@ impl Routes {
         let mut groups: Vec<(Lane, Vec<Recipient>)> = Vec::new();
         for recipient in &envelope.recipients {
             let lane = self.way(&envelope.reverse_path, &recipient.forward_path);
-            match groups.iter_mut().find(|(way, _)| *way == lane) {
+            let is_one = |others: &[Recipient]| lane.place == 0 || others.first().is_some_and(|other| domain(other) == domain(recipient));
+            match groups.iter_mut().find(|(way, others)| *way == lane && is_one(others)) {
                 Some((_, recipients)) => recipients.push(recipient.clone()),
                 None => groups.push((lane, vec![recipient.clone()])),
             }
@@ -67,14 +96,22 @@ impl Routes {
 
     fn way(&self, sender: &ReversePath, recipient: &Mailbox) -> Lane {
         let fits = |route: &Route| self.any(&route.recipients, Some(recipient)) && self.any(&route.senders, sender.mailbox());
-        // Lane 0 is taken.
-        let number = self.table.iter().position(fits).map_or(0, |place| place.saturating_add(1));
-        Lane(u32::try_from(number).unwrap_or_default())
+        let found = self.table.iter().zip(1..).find(|(route, _)| fits(route));
+        let (places, route) = found.map_or((self.rest, 0), |(route, number)| (route.places, number));
+        let place = match places {
+            Places::One => 0,
+            Places::EachDomain => self.keyed.hash_one(recipient.domain()).max(1),
+        };
+        Lane { route, place }
     }
 
     fn any(&self, whose: &[Whose], mailbox: Option<&Mailbox>) -> bool {
         whose.is_empty() || mailbox.is_some_and(|mailbox| whose.iter().any(|whose| whose.is(mailbox.domain(), &self.house)))
     }
+}
+
+const fn domain(recipient: &Recipient) -> &Domain {
+    recipient.forward_path.domain()
 }
 
 impl Whose {
@@ -101,8 +138,9 @@ impl Whose {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RouteOptions;
     use super::*;
-    use crate::mail::{BodyType, Utf8};
+    use crate::mail::{BodyType, RequireTls, Utf8};
     use crate::queue::Carries;
 
     fn mailbox(text: &str) -> Mailbox {
@@ -118,7 +156,7 @@ mod tests {
             senders: words(senders),
             ..RouteOptions::default()
         };
-        Routes::new(&admd, &table.iter().map(options).collect::<Vec<_>>())
+        Routes::new(&admd, &Ways { routes: table.iter().map(options).collect(), ..Ways::default() })
     }
 
     fn envelope(from: &str, to: &[&str]) -> Envelope {
@@ -129,6 +167,7 @@ mod tests {
             envelope_id: None,
             body: BodyType::SevenBit,
             utf8: Utf8::No,
+            require_tls: RequireTls::No,
         }
     }
 
@@ -152,7 +191,7 @@ mod tests {
             ("", "x@elsewhere.example", 0),
             ("", "x@example.org", 2),
         ] {
-            assert_eq!(routes.lane(&envelope(from, &[to])), Lane(lane), "{from} {to}");
+            assert_eq!(routes.lane(&envelope(from, &[to])), Lane::of(lane), "{from} {to}");
         }
     }
 
@@ -164,6 +203,22 @@ mod tests {
         let entries = routes.split(entry);
         let to = |entry: &NewEntry| entry.envelope.recipients.iter().map(|to| to.forward_path.to_string()).collect::<Vec<_>>();
         assert_eq!(entries.iter().map(to).collect::<Vec<_>>(), [vec!["x@elsewhere.example", "y@other.example"], vec!["b@example.org"]]);
+    }
+
+    #[test]
+    fn where_each_domain_is_a_place_of_its_own_each_has_an_entry() {
+        let admd = Admd {
+            domains: vec![Domain::parse("example.org").unwrap()],
+            hostname: Domain::parse("gate.example.org").unwrap(),
+            postmaster: mailbox("postmaster@example.org"),
+        };
+        let mut ways = Ways::default();
+        ways.rest.next_hop = NextHops::from("mx");
+        let routes = Routes::new(&admd, &ways).unwrap();
+        let to = envelope("a@example.org", &["x@one.example", "y@two.example", "z@ONE.example"]);
+        let groups = routes.groups(&to);
+        assert_eq!(groups.iter().map(|(_, recipients)| recipients.len()).collect::<Vec<_>>(), [2, 1]);
+        assert!(groups.iter().all(|(lane, _)| lane.route == 0 && lane.place != 0) && groups[0].0 != groups[1].0);
     }
 
     #[test]

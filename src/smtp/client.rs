@@ -3,7 +3,8 @@
 //! A transaction has two halves, because the final dot divides what may be tried again from what
 //! may not: [`Connection::begin`] does everything up to the last octet of the body, and nothing is
 //! handed over if it fails or is dropped; [`Connection::finish`] sends the dot and waits.
-//! Routing, retrying and reporting are not done here. RFC 5321 §3.3, §4.5.3.2; RFC 2920.
+//! Routing, retrying and reporting are not done here. RFC 5321 §3.3, §4.5.3.2; RFC 2920; RFC 8689
+//! (a message that requires TLS goes to nobody who does not promise to keep it so).
 
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -16,8 +17,9 @@ use rustls::ClientConfig;
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
 use super::framing::{CrlfWriter, Unsendable};
 use crate::event::meter::Connected;
-use crate::mail::{BodyType, Domain, EnhancedStatus, Envelope, Notify, Recipient, Return, ReversePath, Utf8};
+use crate::mail::{BodyType, Domain, EnhancedStatus, Envelope, Notify, Recipient, RequireTls, Return, ReversePath, Utf8};
 use crate::secret::Secret;
+use crate::transport::report::Wrong;
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,6 +28,8 @@ pub struct Hop {
     pub host: String,
     /// Port 465 speaks TLS from the first octet.
     pub port: u16,
+    /// Where it is; none is what the system finds.
+    pub address: Option<IpAddr>,
     /// The address of ours to come from; none is the system's choice.
     pub source: Option<IpAddr>,
 }
@@ -109,6 +113,8 @@ pub struct Trouble {
     pub stage: Stage,
     /// What was said, or what we saw.
     pub said: Said,
+    /// What was wrong with TLS, where that was it.
+    pub wrong: Option<Wrong>,
 }
 
 /// How far a connection came before there was trouble.
@@ -176,6 +182,9 @@ impl Connection {
 
     /// Everything up to the last octet of the body. Dropping the connection now hands nothing over.
     pub async fn begin(&mut self, envelope: &Envelope, body: Body, size: u64) -> Result<Pending, Trouble> {
+        if envelope.require_tls == RequireTls::Yes && !self.keeps_tls() {
+            return Err(Trouble::not_promised());
+        }
         if let Some(said) = self.cannot_carry(envelope, &body, size) {
             return Ok(Pending::settled(envelope, &said));
         }
@@ -194,7 +203,7 @@ impl Connection {
                 self.state = if reply.code == 421 { State::Busy } else { State::Dirty };
                 Ok(Pending { answers, writer: None })
             }
-            (421, true) => Err(Trouble { stage: Stage::BeforeDot, said: go_ahead.said() }),
+            (421, true) => Err(Trouble::heard(Stage::BeforeDot, &go_ahead)),
             _ => {
                 self.state = if go_ahead.code == 421 { State::Busy } else { State::Dirty };
                 for answer in answers.iter_mut().filter(|answer| answer.is_none()) {
@@ -227,6 +236,11 @@ impl Connection {
     /// Whether the connection is under TLS.
     pub const fn is_secure(&self) -> bool {
         matches!(self.dialogue.wire.stream(), Socket::Tls(_))
+    }
+
+    /// Whether it promises to send on under TLS what came under TLS. RFC 8689 §4.2.1.
+    const fn keeps_tls(&self) -> bool {
+        self.offered.require_tls && self.is_secure()
     }
 
     /// NOOP: whether the connection still lives, before it is taken from a pool.
@@ -347,7 +361,7 @@ impl Connection {
 /// One reply. RFC 5321 §3.8: 421 may come at any time, and ends the conversation.
 async fn hear(dialogue: &mut Dialogue, patience: Duration) -> Result<Heard, Trouble> {
     let reply = dialogue.hear(patience).await?;
-    if reply.code == 421 { Err(Trouble { stage: Stage::BeforeDot, said: reply.said() }) } else { Ok(reply) }
+    if reply.code == 421 { Err(Trouble::heard(Stage::BeforeDot, &reply)) } else { Ok(reply) }
 }
 
 impl Pending {
@@ -408,9 +422,19 @@ impl From<Unsendable> for Said {
 
 impl Trouble {
     /// Trouble that we name ourselves; it may pass.
-    pub(super) fn new(stage: Stage, words: &str) -> Self {
+    pub fn new(stage: Stage, words: &str) -> Self {
         let (subject, detail) = stage.status();
-        Self { stage, said: Said::ours(4, subject, detail, words) }
+        Self { stage, said: Said::ours(4, subject, detail, words), wrong: None }
+    }
+
+    /// What the next hop said, and it was no good.
+    pub(super) fn heard(stage: Stage, reply: &Heard) -> Self {
+        Self { stage, said: reply.said(), wrong: None }
+    }
+
+    fn not_promised() -> Self {
+        let words = "the next hop does not promise to send the message on under TLS only (REQUIRETLS)";
+        Self { stage: Stage::Tls, said: Said { code: None, status: REQUIRETLS_UNKEPT, words: words.to_owned() }, wrong: None }
     }
 
     pub(super) fn io(stage: Stage, error: &io::Error) -> Self {
@@ -509,6 +533,9 @@ fn mail(envelope: &Envelope, size: u64, offered: Capabilities) -> String {
     if offered.utf8 && envelope.utf8 == Utf8::Yes {
         line += " SMTPUTF8";
     }
+    if envelope.require_tls == RequireTls::Yes {
+        line += " REQUIRETLS";
+    }
     if offered.dsn {
         line += match envelope.ret {
             Some(Return::Full) => " RET=FULL",
@@ -543,6 +570,8 @@ fn rcpt(recipient: &Recipient, offered: Capabilities) -> String {
     line
 }
 
+/// RFC 8689 §7.
+pub const REQUIRETLS_UNKEPT: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
 /// For an outcome of our own.
 const EIGHT_BIT: &str = "the next hop takes no eight-bit text (8BITMIME)";
 /// Recipients announced at once: their replies stay below any socket buffer, so neither side can block the other.

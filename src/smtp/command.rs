@@ -6,10 +6,10 @@
 //! the session is settled in `session`, not here.
 //!
 //! RFC 5321 §4.1; parameters: RFC 1870 (SIZE), RFC 6152 (BODY), RFC 6531 (SMTPUTF8), RFC 3461
-//! (RET, ENVID, NOTIFY, ORCPT), RFC 4954 (AUTH). BDAT and BINARYMIME are not offered.
+//! (RET, ENVID, NOTIFY, ORCPT), RFC 4954 (AUTH), RFC 8689 (REQUIRETLS). BDAT and BINARYMIME are not offered.
 
 use super::xclient::Introduction;
-use crate::mail::{BadMailbox, BodyType, EnvelopeId, Mailbox, Notify, OriginalRecipient, Return, ReversePath, Utf8, xtext};
+use crate::mail::{BadMailbox, BodyType, EnvelopeId, Mailbox, Notify, OriginalRecipient, RequireTls, Return, ReversePath, Utf8, xtext};
 
 /// One command, well-formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Mail {
     pub body: BodyType,
     /// SMTPUTF8.
     pub utf8: Utf8,
+    /// REQUIRETLS.
+    pub require_tls: RequireTls,
     /// RET.
     pub ret: Option<Return>,
     /// ENVID.
@@ -152,7 +154,15 @@ impl Mail {
             "" => ReversePath::Null,
             path => ReversePath::Mailbox(mailbox(path)?),
         };
-        let mut mail = Self { reverse_path, size: None, body: BodyType::SevenBit, utf8: Utf8::No, ret: None, envelope_id: None };
+        let mut mail = Self {
+            reverse_path,
+            size: None,
+            body: BodyType::SevenBit,
+            utf8: Utf8::No,
+            require_tls: RequireTls::No,
+            ret: None,
+            envelope_id: None,
+        };
         for (keyword, value) in parse_parameters(parameters)? {
             mail.set(&keyword, value)?;
         }
@@ -165,6 +175,8 @@ impl Mail {
             ("BODY", Some(value)) => self.body = body(value)?,
             ("SMTPUTF8", None) => self.utf8 = Utf8::Yes,
             ("SMTPUTF8", Some(_)) => return Err(BadCommand::Parameter("SMTPUTF8 has no value")),
+            ("REQUIRETLS", None) => self.require_tls = RequireTls::Yes,
+            ("REQUIRETLS", Some(_)) => return Err(BadCommand::Parameter("REQUIRETLS has no value")),
             ("RET", Some(value)) => self.ret = Some(ret(value)?),
             ("ENVID", Some(value)) => self.envelope_id = Some(EnvelopeId::parse(value).ok_or(ENVID)?),
             // RFC 4954 §5: who first submitted it. Nobody here relies on a claim, so it is read and left.
@@ -433,6 +445,7 @@ mod tests {
             ("MAIL FROM:<> SIZE=-1", BadCommand::Parameter("SIZE=octets")),
             ("MAIL FROM:<> SIZE", BadCommand::Parameter("parameter without its value")),
             ("MAIL FROM:<> SIZE=1 SIZE=2", BadCommand::Parameter("parameter given twice")),
+            ("MAIL FROM:<> REQUIRETLS=1", BadCommand::Parameter("REQUIRETLS has no value")),
             ("MAIL FROM:<> SMTPUTF8=yes", BadCommand::Parameter("SMTPUTF8 has no value")),
             ("MAIL FROM:<> RET=SOME", BadCommand::Parameter("RET=FULL or RET=HDRS")),
             ("MAIL FROM:<> ENVID=a+0D+0AX:y", BadCommand::Parameter("ENVID=xtext without controls")),

@@ -50,6 +50,7 @@ pub(super) struct Capabilities {
     pub(super) utf8: bool,
     pub(super) dsn: bool,
     pub(super) starttls: bool,
+    pub(super) require_tls: bool,
     pub(super) auth_plain: bool,
     pub(super) auth_login: bool,
     /// SIZE is offered; the limit, if there is one.
@@ -153,6 +154,7 @@ impl Heard {
                 "SMTPUTF8" => offered.utf8 = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
+                "REQUIRETLS" => offered.require_tls = true,
                 // RFC 1870 §4: zero is no fixed limit.
                 "SIZE" => offered.size = Some(words.next().and_then(|size| size.parse().ok()).filter(|size| *size > 0)),
                 "AUTH" => {

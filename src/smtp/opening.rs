@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::client::{Credentials, Hop, Security, Stage, Trouble};
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
 use crate::mail::Domain;
+use crate::transport::report::Wrong;
 
 /// A connection that is not ready for mail.
 pub(super) struct Opening {
@@ -47,18 +48,22 @@ pub(super) async fn connect(hop: &Hop, security: &Security) -> Result<Opening, T
 
 /// TCP to the first of its addresses that answers, from the address of ours that is asked for.
 async fn reach(hop: &Hop) -> std::io::Result<TcpStream> {
-    let Some(source) = hop.source else { return TcpStream::connect((hop.host.as_str(), hop.port)).await };
-    let nowhere = || std::io::Error::other("the next hop has no address of the source's family");
-    let mut missed = None;
-    for address in lookup_host((hop.host.as_str(), hop.port)).await?.filter(|address| address.is_ipv4() == source.is_ipv4()) {
-        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.bind(SocketAddr::new(source, 0))?;
+    let addresses: Vec<SocketAddr> = match hop.address {
+        Some(address) => vec![SocketAddr::new(address, hop.port)],
+        None => lookup_host((hop.host.as_str(), hop.port)).await?.collect(),
+    };
+    let mut missed = std::io::Error::other("the next hop has no address of the source's family");
+    for address in addresses.into_iter().filter(|address| hop.source.is_none_or(|source| source.is_ipv4() == address.is_ipv4())) {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(source) = hop.source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
         match socket.connect(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => missed = Some(error),
+            Err(error) => missed = error,
         }
     }
-    Err(missed.unwrap_or_else(nowhere))
+    Err(missed)
 }
 
 impl Opening {
@@ -84,11 +89,12 @@ impl Opening {
             return Ok(self);
         }
         if !self.offered.starttls {
-            return self.without_tls(security, "the next hop does not offer STARTTLS");
+            return self.without_tls(security, ("the next hop does not offer STARTTLS", Wrong::StarttlsNotSupported));
         }
         let reply = self.ask("STARTTLS", Stage::Tls).await?;
         if reply.code != 220 {
-            return self.without_tls(security, "the next hop refused STARTTLS");
+            let wrong = if reply.is_temporary() { Wrong::ValidationFailure } else { Wrong::StarttlsNotSupported };
+            return self.without_tls(security, ("the next hop refused STARTTLS", wrong));
         }
         let stream = match self.dialogue.wire.into_bare() {
             Ok(Socket::Plain(stream)) => stream,
@@ -122,16 +128,16 @@ impl Opening {
         Ok((self.dialogue, self.offered))
     }
 
-    fn without_tls(self, security: &Security, words: &str) -> Result<Self, Trouble> {
+    fn without_tls(self, security: &Security, (words, wrong): (&str, Wrong)) -> Result<Self, Trouble> {
         match security {
             Security::None | Security::Opportunistic(_) => Ok(self),
-            Security::Required(_) | Security::Verified(_) => Err(Trouble::new(Stage::Tls, words)),
+            Security::Required(_) | Security::Verified(_) => Err(Trouble { wrong: Some(wrong), ..Trouble::new(Stage::Tls, words) }),
         }
     }
 
     async fn ask(&mut self, command: &str, stage: Stage) -> Result<Heard, Trouble> {
         let reply = self.dialogue.ask(command, COMMAND).await.map_err(|error| Trouble::io(stage, &error))?;
-        if reply.code == 421 { Err(Trouble { stage, said: reply.said() }) } else { Ok(reply) }
+        if reply.code == 421 { Err(Trouble::heard(stage, &reply)) } else { Ok(reply) }
     }
 }
 
@@ -156,16 +162,19 @@ async fn shake_hands(hop: &Hop, config: &Arc<ClientConfig>, stream: TcpStream) -
     let name = ServerName::try_from(hop.host.clone())
         .map_err(|_| Trouble::new(Stage::Tls, "the next hop's name cannot stand in a certificate"))?;
     let shaking = timeout(CONNECT, TlsConnector::from(Arc::clone(config)).connect(name, stream)).await;
-    let stream = shaking.map_err(|_| Trouble::new(Stage::Tls, "no handshake in time"))?.map_err(|error| Trouble::io(Stage::Tls, &error))?;
+    let stream = shaking.map_err(|_| Trouble::new(Stage::Tls, "no handshake in time"))?.map_err(|error| {
+        let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        Trouble { wrong: Some(cause.map_or(Wrong::ValidationFailure, Wrong::of)), ..Trouble::io(Stage::Tls, &error) }
+    })?;
     Ok(Socket::Tls(Box::new(stream)))
 }
 
 fn expect(stage: Stage, reply: &Heard) -> Result<(), Trouble> {
-    if reply.is_positive() { Ok(()) } else { Err(Trouble { stage, said: reply.said() }) }
+    if reply.is_positive() { Ok(()) } else { Err(Trouble::heard(stage, reply)) }
 }
 
 fn expect_code(stage: Stage, reply: &Heard, code: u16) -> Result<(), Trouble> {
-    if reply.code == code { Ok(()) } else { Err(Trouble { stage, said: reply.said() }) }
+    if reply.code == code { Ok(()) } else { Err(Trouble::heard(stage, reply)) }
 }
 
 /// RFC 5321 names no time for this; systems give up after one to two minutes.

@@ -239,6 +239,8 @@ pub mod fixed {
         FOREIGN_SENDER = 550 (5, 7, 1) "the sender's domain is not one of ours";
         /// The reverse-path is not the authenticated user's.
         NOT_YOUR_ADDRESS = 553 (5, 7, 1) "the sender address does not belong to the authenticated user";
+        /// REQUIRETLS outside of TLS. RFC 8689 §2.
+        REQUIRETLS_NOT_OFFERED = 555 (5, 5, 4) "REQUIRETLS needs TLS first";
         /// A non-ASCII address without SMTPUTF8. RFC 6531 §3.5.
         UTF8_NOT_ASKED = 553 (5, 6, 7) "addresses beyond ASCII need SMTPUTF8 in MAIL";
         /// SIZE is over our limit. RFC 1870 §6.1.

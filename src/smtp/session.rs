@@ -22,7 +22,7 @@ use super::rights::{Rights, Standing, contain};
 use super::sasl::{self, Claim, Exchange, Step};
 use super::users::{Identity, Verdict};
 use super::xclient::{self, Introduction};
-use crate::mail::{Admd, BadMailbox, EnhancedStatus, Envelope, Mailbox, Recipient, ReversePath, Utf8};
+use crate::mail::{Admd, BadMailbox, EnhancedStatus, Envelope, Mailbox, Recipient, RequireTls, ReversePath, Utf8};
 
 /// One conversation.
 #[derive(Debug)]
@@ -271,6 +271,10 @@ impl Session {
         if self.introduces == Offer::Yes {
             keywords.push(xclient::KEYWORD.into());
         }
+        // RFC 8689 §2: only where it can be kept.
+        if self.cover == Cover::Tls {
+            keywords.push("REQUIRETLS".into());
+        }
         keywords.extend(["ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "DSN", "HELP"].map(Cow::from));
         keywords
     }
@@ -338,6 +342,7 @@ impl Session {
                     envelope_id: mail.envelope_id,
                     body: mail.body,
                     utf8: mail.utf8,
+                    require_tls: mail.require_tls,
                 };
                 Self { state: State::Transaction(greeting, envelope), ..self }.say(fixed::SENDER_OK)
             }
@@ -358,6 +363,9 @@ impl Session {
             return Err(fixed::AUTH_REQUIRED);
         }
         let size = mail.size.unwrap_or(0);
+        if mail.require_tls == RequireTls::Yes && self.cover == Cover::Plain {
+            return Err(fixed::REQUIRETLS_NOT_OFFERED);
+        }
         if mail.utf8 == Utf8::No && mail.reverse_path.mailbox().is_some_and(Mailbox::needs_utf8) {
             return Err(fixed::UTF8_NOT_ASKED);
         }

@@ -20,3 +20,4 @@ mod power;
 mod rewrite;
 mod scenario;
 mod stores;
+mod transport;

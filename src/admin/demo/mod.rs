@@ -13,7 +13,7 @@ use super::{Failed, init};
 use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::gateway::Gateway;
-use crate::mail::{BodyType, Domain, Envelope, Mailbox, Recipient, ReversePath, Utf8};
+use crate::mail::{BodyType, Domain, Envelope, Mailbox, Recipient, RequireTls, ReversePath, Utf8};
 use crate::smtp::client::{Body, Connection, Hop, Security};
 
 mod overview;
@@ -121,7 +121,7 @@ fn set_up(place: &Place, hop: u16, [smtp, web, admin]: [u16; 3]) -> Result<Confi
 }
 
 async fn send(port: u16, clock: &Clock, out: &mut dyn Write) -> Result<(), Failed> {
-    let hop = Hop { host: String::from("127.0.0.1"), port, source: None };
+    let hop = Hop { host: String::from("127.0.0.1"), port, address: None, source: None };
     let hello = Domain::parse("laptop.clinic.example").map_err(|bad| Failed(bad.to_string()))?;
     let mut connection = Connection::open(&hop, &hello, &Security::None, None).await.map_err(|trouble| Failed(trouble.said.words))?;
     for (number, sample) in samples::samples(clock.now()).into_iter().enumerate() {
@@ -143,6 +143,7 @@ fn envelope(from: &str, to: &[&str]) -> Result<Envelope, Failed> {
         envelope_id: None,
         body: BodyType::EightBitMime,
         utf8: Utf8::No,
+        require_tls: RequireTls::No,
     })
 }
 

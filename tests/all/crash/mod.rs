@@ -5,7 +5,7 @@
 mod engines;
 mod offers;
 pub mod raw_sink;
-mod relays;
+pub mod relays;
 mod routes;
 mod stops;
 pub mod twins;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use waxseal::crypto::KeyRing;
-use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, ReversePath, Utf8};
+use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, RequireTls, ReversePath, Utf8};
 use waxseal::queue::{Carries, Lane, Lanes, NewEntry, Options, Queue, Stores};
 use waxseal::store::{Fault, SealedRecords};
 
@@ -63,6 +63,7 @@ pub fn entry(from: &str, to: &[&str], text: &str) -> NewEntry {
             envelope_id: None,
             body: BodyType::SevenBit,
             utf8: Utf8::No,
+            require_tls: RequireTls::No,
         },
         body: vec!["Subject: test\r\n\r\n".into(), format!("{text}\r\n").into()],
         carries: Carries::Nothing,

@@ -13,7 +13,7 @@ use super::raw_sink::{Act, RawSink, Stage, obliging, say, wait_until};
 use super::relays::{House, stores};
 
 impl House {
-    fn take_on(&self, entries: Vec<NewEntry>) -> Result<Receipt, Refusal> {
+    pub fn take_on(&self, entries: Vec<NewEntry>) -> Result<Receipt, Refusal> {
         let made = Made { entries, go_live: vec![], id: String::from("0123") };
         self.runtime().block_on(self.relay.take_on(made))
     }

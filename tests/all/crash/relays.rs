@@ -9,9 +9,11 @@ use tokio::sync::oneshot;
 use waxseal::clock::Clock;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{EnvelopeId, Notify, OriginalRecipient, Return};
+use waxseal::net::dns::Resolver;
 use waxseal::queue::{NewEntry, Queue};
 use waxseal::relay::{self, Relay, Routes, Stations, Ways};
 use waxseal::store::SealedRecords;
+use waxseal::transport::{self, Transport};
 use waxseal::vault::Vault;
 
 use super::raw_sink::{Act, RawSink, Stage, Taken, obliging, say, wait_until};
@@ -33,15 +35,26 @@ impl House {
     }
 
     pub fn with(twins: &Twins, ring: &Arc<KeyRing>, ways: Ways) -> Self {
+        let parts = transport::Parts {
+            resolver: Arc::new(Resolver::new(&waxseal::net::dns::Options::default()).unwrap()),
+            records: SealedRecords::new(twins.records.clone(), ring.clone()),
+            ourselves: vec![admd().hostname],
+            https: transport::HTTPS,
+        };
+        Self::by(twins, ring, (ways, Arc::new(Transport::new(parts, &transport::Options::default()).unwrap())))
+    }
+
+    /// The same with its own way to other domains.
+    pub fn by(twins: &Twins, ring: &Arc<KeyRing>, (ways, transport): (Ways, Arc<Transport>)) -> Self {
         let seconds = Arc::new(AtomicI64::new(0));
         let hands = seconds.clone();
         let clock = Clock::new(move || at(hands.load(Ordering::SeqCst)));
-        let routes = Routes::new(&admd(), &ways.routes).unwrap();
+        let routes = Routes::new(&admd(), &ways).unwrap();
         let tell = routes.clone();
         let queue = Arc::new(open_with(twins, ring, Arc::new(move |envelope| tell.lane(envelope)), at(0)).unwrap());
         let records = SealedRecords::new(twins.records.clone(), ring.clone());
         let vault = Arc::new(Vault::new(records, twins.blobs.clone(), twins.slots.clone()));
-        let relay = Arc::new(Relay::new(Stations { queue: queue.clone(), vault, routes }, &admd(), &ways, clock).unwrap());
+        let relay = Arc::new(Relay::new(Stations { queue: queue.clone(), vault, routes, transport }, &admd(), &ways, clock).unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(relay.clone().run(async {

@@ -40,7 +40,7 @@ fn recipients_go_their_own_ways_and_one_that_is_closed_keeps_nobody_else_waiting
     assert!(inside.taken().iter().all(|mail| mail.rcpts.len() == 1), "nobody hears of the others");
     assert!(matches!(house.take_on_one(&["x@elsewhere.example"]), Ok(Receipt::Relayed(_))), "one way alone is offered");
     let stats = house.queue.stats();
-    assert_eq!(stats.iter().map(|waiting| (waiting.lane.0, waiting.due + waiting.leased)).collect::<Vec<_>>(), [(2, 20)]);
+    assert_eq!(stats.iter().map(|waiting| (waiting.lane.route, waiting.due + waiting.leased)).collect::<Vec<_>>(), [(2, 20)]);
 }
 
 #[test]

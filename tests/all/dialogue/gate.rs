@@ -140,7 +140,7 @@ impl Intake for Relaying {
             "slow" => std::future::pending().await,
             _ => {}
         }
-        let hop = Hop { host: "127.0.0.1".into(), port: self.sink.port(), source: None };
+        let hop = Hop { host: "127.0.0.1".into(), port: self.sink.port(), address: None, source: None };
         let hello = Domain::parse("gate.example.org").unwrap();
         let mut connection = Connection::open(&hop, &hello, &Security::None, None).await.unwrap();
         let size = message.bytes.len() as u64;

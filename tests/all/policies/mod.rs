@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use waxseal::extract::Extractor;
-use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Message, Recipient, ReversePath, Utf8};
+use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Message, Recipient, RequireTls, ReversePath, Utf8};
 use waxseal::policy::{Facts, Mixed, Options, PolicySet, Wish, supplied};
 
 #[test]
@@ -94,7 +94,15 @@ pub fn rules() -> Vec<(PathBuf, String)> {
 
 pub fn envelope(reverse_path: ReversePath, to: &[&str]) -> Envelope {
     let recipients = to.iter().map(|to| Recipient::new(Mailbox::parse(to).unwrap())).collect();
-    Envelope { reverse_path, recipients, ret: None, envelope_id: None, body: BodyType::EightBitMime, utf8: Utf8::Yes }
+    Envelope {
+        reverse_path,
+        recipients,
+        ret: None,
+        envelope_id: None,
+        body: BodyType::EightBitMime,
+        utf8: Utf8::Yes,
+        require_tls: RequireTls::No,
+    }
 }
 
 fn folders(under: &str) -> Vec<PathBuf> {

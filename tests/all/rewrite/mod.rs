@@ -11,7 +11,7 @@ use std::io::Read;
 
 use bytes::Bytes;
 use waxseal::crypto::LinkSecret;
-use waxseal::mail::{Admd, BodyType, Domain, Envelope, HeaderField, Mailbox, Message, Recipient, ReversePath, Utf8};
+use waxseal::mail::{Admd, BodyType, Domain, Envelope, HeaderField, Mailbox, Message, Recipient, RequireTls, ReversePath, Utf8};
 use waxseal::policy::{Decision, Wish};
 use waxseal::queue::NewEntry;
 use waxseal::secret::Secret;
@@ -56,6 +56,7 @@ fn envelope(recipients: Vec<Recipient>) -> Envelope {
         envelope_id: None,
         body: BodyType::EightBitMime,
         utf8: Utf8::No,
+        require_tls: RequireTls::No,
     }
 }
 

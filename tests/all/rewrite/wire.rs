@@ -130,7 +130,7 @@ fn message(dice: &mut Dice) -> Vec<u8> {
 }
 
 async fn open(sink: &RawSink) -> Connection {
-    let hop = Hop { host: "127.0.0.1".into(), port: sink.address.port(), source: None };
+    let hop = Hop { host: "127.0.0.1".into(), port: sink.address.port(), address: None, source: None };
     Connection::open(&hop, &Domain::parse("gate.example.org").unwrap(), &Security::None, None).await.unwrap()
 }
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use waxseal::mail::dsn::{Action, Fate, Report, compose};
-use waxseal::mail::{Admd, BodyType, Domain, EnhancedStatus, Envelope, EnvelopeId, Mailbox, Message, OriginalRecipient, Recipient, ReversePath, Utf8};
+use waxseal::mail::{Admd, BodyType, Domain, EnhancedStatus, Envelope, EnvelopeId, Mailbox, Message, OriginalRecipient, Recipient, RequireTls, ReversePath, Utf8};
 use waxseal::smtp::framing::CrlfWriter;
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
@@ -25,6 +25,7 @@ libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
         envelope_id: Some(EnvelopeId(id)),
         body: BodyType::SevenBit,
         utf8: Utf8::No,
+        require_tls: RequireTls::No,
     };
     let report = Report { admd: &admd, envelope: &envelope, arrived: Timestamp::UNIX_EPOCH, fates: &fates, header, seed: [7; 16] };
     let octets = compose(&report, &mailbox("ann@example.org"), Timestamp::UNIX_EPOCH);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use waxseal::crypto::{Kek, KeyRing, LinkSecret};
-use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, ReversePath, Utf8};
+use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, RequireTls, ReversePath, Utf8};
 use waxseal::queue::{Carries, Lane, NewEntry, Options, Queue, Stores};
 use waxseal::store::blobs::DirectoryBlobs;
 use waxseal::store::slots::FileSlots;
@@ -56,6 +56,7 @@ fn entry(body: &[u8]) -> NewEntry {
         envelope_id: None,
         body: BodyType::EightBitMime,
         utf8: Utf8::No,
+        require_tls: RequireTls::No,
     };
     NewEntry { envelope, body: vec![Bytes::copy_from_slice(body)], carries: Carries::Nothing }
 }
