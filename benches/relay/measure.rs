@@ -93,7 +93,8 @@ impl<'l> Stage<'l> {
     pub fn await_arrivals(&self, run: &Run, peer: &str) {
         let mut last = (run.arrivals(), Instant::now());
         while !run.is_complete() {
-            self.block_on(tokio::time::sleep(Duration::from_millis(2)));
+            // A timer belongs to the runtime that it is made in.
+            self.block_on(async { tokio::time::sleep(Duration::from_millis(2)).await });
             if run.arrivals() > last.0 {
                 last = (run.arrivals(), Instant::now());
             }
