@@ -92,6 +92,7 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
         shown @ (Answer::Done
         | Answer::Entries { .. }
         | Answer::Stats { .. }
+        | Answer::Tally { .. }
         | Answer::About { .. }
         | Answer::Clock { .. }
         | Answer::Reloaded { .. }

@@ -175,6 +175,9 @@ pub(super) fn count(event: &Event<'_>) {
         Event::Trouble { place, .. } => one(&meters.troubles, Place { place }),
         Event::Listening { .. }
         | Event::Unreported { .. }
+        | Event::Held { .. }
+        | Event::Released { .. }
+        | Event::Bounced { .. }
         | Event::Opened { .. }
         | Event::Downloaded { .. }
         | Event::PasswordMailed { .. } => {}
@@ -195,6 +198,9 @@ const fn name(event: &Event<'_>) -> &'static str {
         Event::Deferred { .. } => "deferred",
         Event::Failed { .. } => "failed",
         Event::Unreported { .. } => "unreported",
+        Event::Held { .. } => "held",
+        Event::Released { .. } => "released",
+        Event::Bounced { .. } => "bounced",
         Event::Opened { .. } => "opened",
         Event::Downloaded { .. } => "downloaded",
         Event::PasswordMailed { .. } => "password mailed",

@@ -32,6 +32,7 @@ pub mod backup;
 mod build;
 pub mod control;
 mod failed;
+mod operate;
 mod reload;
 mod run;
 mod state;

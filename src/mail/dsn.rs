@@ -17,6 +17,8 @@ pub enum Action {
     Delayed,
     /// Handed to a system that makes no reports.
     Relayed,
+    /// In its recipient's mailbox.
+    Delivered,
 }
 
 /// One recipient's lines of the report.
@@ -87,6 +89,7 @@ const fn subject(action: Action) -> &'static str {
         Action::Failed => "Undeliverable: your message could not be delivered",
         Action::Delayed => "Delayed: your message has not been delivered yet",
         Action::Relayed => "Relayed: your message was handed on",
+        Action::Delivered => "Delivered: your message has arrived",
     }
 }
 
@@ -98,6 +101,7 @@ fn for_people(report: &Report<'_>, action: Action) -> String {
             "Your message could not be delivered to the recipients below yet. It is tried again; you need not send it again."
         }
         Action::Relayed => "Your message was handed to the mail system of the recipients below, which sends no reports.",
+        Action::Delivered => "Your message was put into the mailboxes of the recipients below.",
     };
     let mut text = format!("This is the mail gateway {}.\n\n{what}\n", report.admd.hostname);
     for fate in report.fates {
@@ -130,6 +134,7 @@ fn status_fields(report: &Report<'_>, now: Timestamp) -> String {
             Action::Failed => "failed",
             Action::Delayed => "delayed",
             Action::Relayed => "relayed",
+            Action::Delivered => "delivered",
         };
         line(&mut text, "Action", action);
         line(&mut text, "Status", &fate.status.to_string());

@@ -116,11 +116,22 @@ pub(super) fn outcomes(envelope: &Envelope, heard: Result<Heard, Missed>) -> Vec
 }
 
 /// Everybody is late for the same reason.
-pub(super) fn deferred(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
-    let why = Diagnostic { status: for_now(said.status), ..diagnostic(said.clone(), hop) };
-    let late =
-        |recipient: &crate::mail::Recipient| Outcome { recipient: recipient.forward_path.clone(), fate: Fate::Deferred(why.clone()) };
-    envelope.recipients.iter().map(late).collect()
+fn deferred(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
+    alike(envelope, &Fate::Deferred(passing(said, hop)))
+}
+
+/// Nobody was attempted: the way is away.
+pub(super) fn unreached(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
+    alike(envelope, &Fate::Unreached(passing(said, hop)))
+}
+
+fn alike(envelope: &Envelope, fate: &Fate) -> Vec<Outcome> {
+    let outcome = |recipient: &crate::mail::Recipient| Outcome { recipient: recipient.forward_path.clone(), fate: fate.clone() };
+    envelope.recipients.iter().map(outcome).collect()
+}
+
+fn passing(said: &Said, hop: &str) -> Diagnostic {
+    Diagnostic { status: for_now(said.status), ..diagnostic(said.clone(), hop) }
 }
 
 fn fate(answer: Answer, reports: Reports, hop: &str) -> Fate {

@@ -137,7 +137,7 @@ fn what_has_ended_stays_ended_and_what_waited_is_held() {
     let id = listed.split_whitespace().next().unwrap();
     assert!(done(waxseal(&told.house, &["queue", "show", id])).contains("next      held"));
     assert!(get(told.house.admin, "/metrics", "127.0.0.1").1.contains("waxseal_queue_entries{what=\"held\"} 1.0"));
-    done(waxseal(&told.house, &["queue", "retry", id]));
+    done(waxseal(&told.house, &["queue", "release", id]));
     crate::crash::raw_sink::wait_until(|| !done(waxseal(&told.house, &["queue", "show", id])).contains("next      held"));
 }
 
