@@ -37,7 +37,7 @@ browser() {
 for what in "$@"; do
   case "$what" in
     build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
-    test) packages swaks nmap libnet-ssleay-perl postfix openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
+    test) packages swaks nmap libnet-ssleay-perl postfix dovecot-lmtpd openssl unzip procps python3-venv strace systemd && python_peers && browser ;;
     systemd) packages debootstrap systemd-container ;;
     bench) packages postfix ;;
     *) echo "install.sh: unknown: $what" >&2; exit 2 ;;

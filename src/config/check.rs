@@ -105,7 +105,10 @@ fn way(options: &relay::Options) -> Vec<(&'static str, String, &'static str)> {
     let hop = options.next_hop.malformed().map(|wrong| format!("next_hop {wrong} is not host:port"));
     let half = (options.username.is_some() != options.password_file.is_some())
         .then(|| ("username", String::from("username and password_file go together"), "name both or none"));
-    hop.map(|what| ("next_hop", what, "write it as in smarthost.example.org:587")).into_iter().chain(half).collect()
+    hop.map(|what| ("next_hop", what, "write it as in smarthost.example.org:587, or lmtp://127.0.0.1:24 (never port 25)"))
+        .into_iter()
+        .chain(half)
+        .collect()
 }
 
 /// Limits that would let nothing through.
@@ -146,6 +149,9 @@ pub fn limits((smtp, web): (&smtp::Options, &web::Options), (relay, queue): (&re
             "retry_minutes needs one time or more, each of 1 minute or more",
             "as in [1, 5, 15, 30, 60]",
         );
+    } else if queue.lifetime_hours > 0 && queue.attempts() < queue::ATTEMPTS_MIN {
+        let what = format!("retry_minutes leaves time for {} attempts in lifetime_hours = {}", queue.attempts(), queue.lifetime_hours);
+        file.mistake(("queue", "retry_minutes"), &what, "there must be time for five: try sooner, or give up later");
     }
 }
 

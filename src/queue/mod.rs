@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::clock::Moment;
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
 use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
+use crate::words::Language;
 
 mod absence;
 mod entry;
@@ -29,6 +30,7 @@ pub use index::{Census, Waiting};
 use index::{Index, Millis, Place, Taking};
 pub use operate::{Bounce, Cursor, Party, Selection, Tally, hold_all};
 pub use revoke::Revoke;
+pub use settlement::ATTEMPTS_MIN;
 use spool::{Spool, Spooled, lock, trouble};
 use work::Prepared;
 
@@ -107,6 +109,17 @@ crate::options! {
     }
 }
 
+impl Options {
+    /// How many attempts, up to [`ATTEMPTS_MIN`], there is time for in a lifetime.
+    pub fn attempts(&self) -> u32 {
+        let schedule = self.retry_minutes.iter().chain(self.retry_minutes.iter().last().into_iter().cycle());
+        let mut left = u64::from(self.lifetime_hours).saturating_mul(60);
+        let fit = |minutes: &&u32| left.checked_sub(u64::from(**minutes)).map(|rest| left = rest).is_some();
+        let again = schedule.take(ATTEMPTS_MIN as usize).take_while(fit).count();
+        u32::try_from(again).unwrap_or(u32::MAX).saturating_add(1).min(ATTEMPTS_MIN)
+    }
+}
+
 /// Where the queue keeps what it holds, and how it tells its lanes.
 pub struct Stores {
     /// Entries and small bodies.
@@ -127,6 +140,8 @@ pub struct Queue {
     admd: Admd,
     terms: Terms,
     lanes: Lanes,
+    /// Of reports whose addressee's mail program tells none.
+    language: Mutex<Language>,
     /// Held for reading by who settles, for writing by who changes a standing: the index follows the records in their order.
     settling: RwLock<()>,
 }
@@ -228,10 +243,16 @@ impl Queue {
         let Stores { records, blobs, slots, lanes } = stores;
         let spool = Arc::new(Spool::open(records.clone(), blobs, slots)?);
         let terms = Terms { options, absent: absence::until(&records, now.as_millisecond())? };
-        let queue = Self { records, spool, index: Mutex::default(), admd, terms, lanes, settling: RwLock::default() };
+        let language = Mutex::new(Language::English);
+        let queue = Self { records, spool, index: Mutex::default(), admd, terms, lanes, language, settling: RwLock::default() };
         let index = queue.read_index(now)?;
         *lock(&queue.index) = index;
         Ok(queue)
+    }
+
+    /// The language of the house: of reports to those whose mail tells no other.
+    pub fn speak(&self, language: Language) {
+        *lock(&self.language) = language;
     }
 
     /// Notes that the gateway runs; called every minute or so, while the clock is believed.

@@ -152,7 +152,7 @@ const LATE: EnhancedStatus = EnhancedStatus::new(4, 4, 0);
 /// Success without further words.
 const SUCCESS: EnhancedStatus = EnhancedStatus::new(2, 0, 0);
 /// What every entry gets before it is given up, however short its lifetime and however long the gateway was away.
-pub(super) const ATTEMPTS_MIN: u32 = 5;
+pub const ATTEMPTS_MIN: u32 = 5;
 /// When the schedule has no step at all.
 const RETRY_MINUTES: u32 = 60;
 

@@ -111,11 +111,12 @@ impl Queue {
         // A report without the header is better than none: octets that do not open any more must
         // not keep the sender from hearing of it.
         let body = self.spool.read(*id, &entry.spooled, entry.size);
-        let header = body.and_then(|body| report::header_of(body).map_err(Fault::from)).unwrap_or_else(|fault| {
+        let message = body.and_then(|body| report::Kept::of(entry, body).map_err(Fault::from)).unwrap_or_else(|fault| {
             damaged(*id, &fault);
-            Vec::new()
+            report::Kept::Header(Vec::new())
         });
-        let told = settlement.reports.iter().map(|fates| report::Told { to, fates, header: &header });
+        let language = message.language(*lock(&self.language));
+        let told = settlement.reports.iter().map(|fates| report::Told { to, fates, message: &message, language });
         Ok(told.map(|told| report::compose(&self.admd, entry, &told, now)).collect())
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::event::meter::Step;
 use crate::mail::{EnhancedStatus, Envelope};
 use crate::queue::{Diagnostic, Fate, Outcome, Reports};
-use crate::smtp::client::{Answer, Body, Pending, Said, Stage, Trouble};
+use crate::smtp::client::{Answer, Body, Pending, Protocol, Said, Stage, Trouble};
 
 use super::destination::Destination;
 use super::hop::{NextHop, Pooled};
@@ -98,7 +98,11 @@ impl Poised {
         let Self { hop, mut pooled, pending } = self;
         let finished = pooled.connection.finish(pending).await;
         let answers = finished.map_err(|Trouble { said, .. }| Missed { said, hop: hop.name.clone() })?;
-        let reports = if pooled.connection.carries_dsn() { Reports::Onward } else { Reports::None };
+        let reports = match (pooled.connection.carries_dsn(), pooled.connection.protocol()) {
+            (true, _) => Reports::Onward,
+            (false, Protocol::Smtp) => Reports::None,
+            (false, Protocol::Lmtp) => Reports::Final,
+        };
         hop.keep(pooled);
         Ok(Heard { answers, reports, hop: hop.name.clone() })
     }
@@ -143,7 +147,9 @@ fn fate(answer: Answer, reports: Reports, hop: &str) -> Fate {
 }
 
 fn diagnostic(said: Said, hop: &str) -> Diagnostic {
-    Diagnostic { status: said.status, text: said.words, remote: said.code.map(|_| host(hop)) }
+    // RFC 3464 §2.3.6: what an SMTP server said begins with its code.
+    let text = said.code.map_or_else(|| said.words.clone(), |code| format!("{code} {}", said.words));
+    Diagnostic { status: said.status, text, remote: said.code.map(|_| host(hop)) }
 }
 
 /// `host:port` without the port; RFC 3464 §2.3.5 wants a name.

@@ -71,9 +71,9 @@ pub(super) struct Pooled {
 
 impl NextHop {
     /// Nothing is known of it yet.
-    pub fn new(hello: Domain, Share { host, port, .. }: Share, way: Way, clock: Clock) -> Self {
+    pub fn new(hello: Domain, Share { host, port, protocol, .. }: Share, way: Way, clock: Clock) -> Self {
         let name = format!("{host}:{port}");
-        let hop = Hop { host, port, source: way.source };
+        let hop = Hop { host, port, source: way.source, protocol };
         Self { name, hop, hello, way, clock, state: Mutex::new(State::Up), in_the_clear: Mutex::default(), idle: Mutex::default() }
     }
 
@@ -189,7 +189,8 @@ pub(super) fn check(options: &Options) -> Vec<Mistake> {
 
 /// What is wrong with a hop as it was written.
 pub(super) fn malformed(hop: &str) -> Mistake {
-    mistake(format!("relay.next_hop: {hop} is not host:port")).help("for example \"smtp.example.org:587\" or \"[2001:db8::1]:25\"")
+    mistake(format!("relay.next_hop: {hop} is not host:port"))
+        .help("for example \"smtp.example.org:587\", \"[2001:db8::1]:25\" or \"lmtp://127.0.0.1:24\" (never port 25)")
 }
 
 fn security(options: &Options) -> Result<Security, Mistake> {

@@ -28,6 +28,18 @@ pub struct Hop {
     pub port: u16,
     /// The address of ours to come from; none is the system's choice.
     pub source: Option<IpAddr>,
+    /// What is spoken there.
+    pub protocol: Protocol,
+}
+
+/// How mail is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// One answer to the dot, for everybody. RFC 5321.
+    #[default]
+    Smtp,
+    /// To where mail ends: an answer to the dot for each recipient. RFC 2033.
+    Lmtp,
 }
 
 impl Hop {
@@ -132,6 +144,7 @@ pub enum Stage {
 pub struct Connection {
     dialogue: Dialogue,
     offered: Capabilities,
+    protocol: Protocol,
     state: State,
     _connected: Connected,
 }
@@ -165,7 +178,7 @@ impl Connection {
         opening.greet(hello).await?;
         let opening = opening.secure(hop, hello, security).await?;
         let (dialogue, offered) = opening.authenticate(credentials).await?;
-        Ok(Self { dialogue, offered, state: State::Ready, _connected: Connected::new("relay") })
+        Ok(Self { dialogue, offered, protocol: hop.protocol, state: State::Ready, _connected: Connected::new("relay") })
     }
 
     /// One whole transaction: [`begin`](Self::begin), then [`finish`](Self::finish). One answer per recipient, in their order.
@@ -189,6 +202,8 @@ impl Connection {
         match (go_ahead.code, waiting) {
             (354, true) => self.write_body(body, answers).await,
             // RFC 2920 §3.1: DATA was taken although nobody is to get it: an empty message ends it.
+            // In LMTP nobody answers that; the connection is of no use any more.
+            (354, false) if self.protocol == Protocol::Lmtp => Ok(Pending { answers, writer: None }),
             (354, false) => {
                 let reply = self.dialogue.ask(".", DATA_END).await.map_err(|error| Trouble::io(Stage::BeforeDot, &error))?;
                 self.state = if reply.code == 421 { State::Busy } else { State::Dirty };
@@ -214,14 +229,45 @@ impl Connection {
         }
         let lost = |error: io::Error| Trouble::io(Stage::AfterDot, &error);
         self.dialogue.flush(BLOCK).await.map_err(lost)?;
-        let reply = self.dialogue.hear(DATA_END).await.map_err(lost)?;
-        self.state = if reply.code == 421 { State::Busy } else { State::Ready };
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Answer::to_dot(&reply))).collect())
+        match self.protocol {
+            Protocol::Smtp => {
+                let reply = self.dialogue.hear(DATA_END).await.map_err(lost)?;
+                self.state = if reply.code == 421 { State::Busy } else { State::Ready };
+                Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Answer::to_dot(&reply))).collect())
+            }
+            Protocol::Lmtp => Ok(self.hear_each(answers).await),
+        }
+    }
+
+    /// A reply for each recipient that was taken, in their order. RFC 2033 §4.2. Who has none when the connection is
+    /// lost may have the message or not, and is asked again; the others are settled.
+    async fn hear_each(&mut self, answers: Vec<Option<Answer>>) -> Vec<Answer> {
+        let mut heard = Vec::with_capacity(answers.len());
+        let mut lost: Option<Said> = None;
+        for answer in answers {
+            let answer = match (answer, &lost) {
+                (Some(answer), _) => answer,
+                (None, Some(said)) => Answer::Temporary(said.clone()),
+                (None, None) => match self.dialogue.hear(DATA_END).await {
+                    Ok(reply) if reply.code == 421 => Answer::Temporary(lost.insert(reply.said()).clone()),
+                    Ok(reply) => Answer::to_dot(&reply),
+                    Err(error) => Answer::Temporary(lost.insert(Trouble::io(Stage::AfterDot, &error).said).clone()),
+                },
+            };
+            heard.push(answer);
+        }
+        self.state = if lost.is_some() { State::Busy } else { State::Ready };
+        heard
     }
 
     /// Whether the peer carries delivery-report wishes on (DSN). Where it does not, a NOTIFY=SUCCESS is ours to answer. RFC 3461 §5.2.2.
     pub const fn carries_dsn(&self) -> bool {
         self.offered.dsn
+    }
+
+    /// What is spoken on it.
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Whether the connection is under TLS.

@@ -8,4 +8,5 @@ python3 tests/faults/kills.py --kills "${KILLS:-50}" --program $program
 python3 tests/faults/powercut.py --cuts "${CUTS:-20}" --program $program
 python3 tests/faults/memory.py --program $program
 python3 tests/faults/download.py --megabytes "${MEGABYTES:-2000}" --program $program
+cargo test --locked --release --quiet --test all a_million_entries -- --ignored --nocapture
 tests/systemd/run.sh $program

@@ -17,16 +17,16 @@ use super::house::{House, for_recipient, link};
 use super::monitor::get;
 use crate::crash::raw_sink::{RawSink, Stage, obliging, say};
 
-fn waxseal(house: &House, words: &[&str]) -> Output {
+pub fn waxseal(house: &House, words: &[&str]) -> Output {
     let configuration = house.path("waxseal.toml");
     Command::new(env!("CARGO_BIN_EXE_waxseal")).args(words).arg("--config").arg(configuration).stdin(Stdio::null()).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+pub fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn done(output: Output) -> String {
+pub fn done(output: Output) -> String {
     assert!(output.status.success(), "{}", told(&output));
     told(&output)
 }
