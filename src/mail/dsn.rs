@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::compose::{self, Content, HeaderText};
-use super::{Admd, EnhancedStatus, Envelope, Header, Mailbox, Recipient};
+use super::{Admd, EnhancedStatus, Envelope, Header, Mailbox, Recipient, Utf8, xtext};
 
 /// What became of one recipient. RFC 3464 §2.3.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,12 @@ fn status_fields(report: &Report<'_>, now: Timestamp) -> String {
     for fate in report.fates {
         text.push_str("\r\n");
         if let Some(original) = &fate.recipient.original {
-            line(&mut text, "Original-Recipient", &format!("{}; {}", original.address_type, original.address));
+            // Who did not ask for SMTPUTF8 gets no report that needs it.
+            let address = match report.envelope.utf8 {
+                Utf8::Yes => original.address.clone(),
+                Utf8::No => xtext::embed(&original.address),
+            };
+            line(&mut text, "Original-Recipient", &format!("{}; {address}", original.address_type));
         }
         // RFC 6533 §3.
         let address_type = if fate.recipient.forward_path.needs_utf8() { "utf-8" } else { "rfc822" };
@@ -252,7 +257,7 @@ const LINE_MAX: usize = 998;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Domain, EnvelopeId, Message, OriginalRecipient, ReversePath, Utf8};
+    use crate::mail::{BodyType, Domain, EnvelopeId, Message, OriginalRecipient, ReversePath};
 
     fn mailbox(text: &str) -> Mailbox {
         Mailbox::parse(text).unwrap()
@@ -359,7 +364,10 @@ mod tests {
     fn what_no_mail_system_said_is_not_called_smtp_and_stays_ascii() {
         let words = Words { subject: "S".into(), from: "F".into(), lead: "L".into(), reason: "Orsak".into() };
         let fate = Fate {
-            recipient: Recipient::new(mailbox("bo@b.example")),
+            recipient: Recipient {
+                original: OriginalRecipient::parse("utf-8;b+C3+B6@b.example"),
+                ..Recipient::new(mailbox("bo@b.example"))
+            },
             action: Action::Delivered,
             status: EnhancedStatus::new(5, 7, 1),
             diagnostic: Some("st\u{e4}ngt".into()),
@@ -388,6 +396,7 @@ mod tests {
         assert!(status.media_type.is("message", "delivery-status"));
         let status = message.text(status);
         assert!(status.contains("Diagnostic-Code: x-waxseal; st?ngt\r\n") && status.contains("Action: delivered\r\n"), "{status}");
+        assert!(status.contains("Original-Recipient: utf-8; b\\x{F6}@b.example\r\n"), "{status}");
     }
 
     #[test]
