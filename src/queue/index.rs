@@ -1,6 +1,6 @@
 //! Which entries there are and when each one's turn is: in memory, rebuilt from the records at open.
 //!
-//! About 110 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
+//! Some 200 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -16,6 +16,8 @@ pub(super) struct Index {
     places: HashMap<QueueId, Place>,
     arrivals: BTreeSet<(Millis, QueueId)>,
     due: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
+    /// The same entries by their deadlines: while a next hop is away nobody looks through all that wait for it.
+    deadlines: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
     leased: BTreeSet<(Millis, QueueId)>,
     held: usize,
 }
@@ -91,7 +93,10 @@ impl Index {
     pub fn put(&mut self, id: QueueId, place: Place) {
         self.remove(id);
         match place.turn {
-            Turn::Due(at) => drop(self.due.entry(place.lane).or_default().insert((at, id))),
+            Turn::Due(at) => {
+                self.due.entry(place.lane).or_default().insert((at, id));
+                self.deadlines.entry(place.lane).or_default().insert((place.deadline, id));
+            }
             Turn::Leased(until) => drop(self.leased.insert((until, id))),
             Turn::Held => self.held = self.held.saturating_add(1),
         }
@@ -104,7 +109,10 @@ impl Index {
         let place = self.places.remove(&id)?;
         self.arrivals.remove(&(place.arrived, id));
         match place.turn {
-            Turn::Due(at) => drop(self.due.get_mut(&place.lane).map(|due| due.remove(&(at, id)))),
+            Turn::Due(at) => {
+                self.due.get_mut(&place.lane).map(|due| due.remove(&(at, id)));
+                self.deadlines.get_mut(&place.lane).map(|deadlines| deadlines.remove(&(place.deadline, id)));
+            }
             Turn::Leased(until) => drop(self.leased.remove(&(until, id))),
             Turn::Held => self.held = self.held.saturating_sub(1),
         }
@@ -122,8 +130,10 @@ impl Index {
     /// As [`lease`](Self::lease), but only those whose deadline has come too.
     pub fn lease_overdue(&mut self, now: Millis, taking: &Taking) -> Vec<QueueId> {
         self.expire_leases(now);
-        let is_overdue = |id: &QueueId| self.places.get(id).is_some_and(|place| place.deadline <= now);
-        let ids: Vec<QueueId> = self.come(taking.lane, now).filter(is_overdue).take(taking.limit).collect();
+        let has_come =
+            |(_, id): &&(Millis, QueueId)| self.places.get(id).is_some_and(|place| matches!(place.turn, Turn::Due(at) if at <= now));
+        let overdue = self.deadlines.get(&taking.lane).into_iter().flat_map(|deadlines| deadlines.range(..=(now, LAST)));
+        let ids: Vec<QueueId> = overdue.filter(has_come).map(|(_, id)| *id).take(taking.limit).collect();
         self.hand_out(&ids, taking.until);
         ids
     }
