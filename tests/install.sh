@@ -79,7 +79,7 @@ browser() {
 for what in "$@"; do
   case "$what" in
     build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
-    test) packages bind9 bind9-utils unbound swaks nmap libnet-ssleay-perl postfix haproxy openssl unzip procps python3-venv strace systemd && python_peers && mail_servers && browser ;;
+    test) packages bind9 bind9-utils unbound swaks nmap libnet-ssleay-perl postfix haproxy dovecot-lmtpd openssl unzip procps python3-venv strace systemd && python_peers && mail_servers && browser ;;
     systemd) packages debootstrap systemd-container ;;
     bench) packages postfix nginx libnginx-mod-stream && haraka ;;
     *) echo "install.sh: unknown: $what" >&2; exit 2 ;;

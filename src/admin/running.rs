@@ -109,6 +109,7 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Answer, Fail
         shown @ (Answer::Done
         | Answer::Entries { .. }
         | Answer::Stats { .. }
+        | Answer::Tally { .. }
         | Answer::About { .. }
         | Answer::Course { .. }
         | Answer::Clock { .. }

@@ -156,7 +156,13 @@ fn way(options: &relay::Options) -> Vec<(&'static str, String, &'static str)> {
     let hop = options.next_hop.malformed().map(|wrong| format!("next_hop {wrong} is not host:port"));
     let half = (options.username.is_some() != options.password_file.is_some())
         .then(|| ("username", String::from("username and password_file go together"), "name both or none"));
-    let wrong = hop.map(|what| ("next_hop", what, "write it as in smarthost.example.org:587, or mx for each domain's own mail servers"));
+    let wrong = hop.map(|what| {
+        (
+            "next_hop",
+            what,
+            "write it as in smarthost.example.org:587, lmtp://127.0.0.1:24 (never port 25), or mx for each domain's own mail servers",
+        )
+    });
     wrong.into_iter().chain(half).chain(options.next_hop.is_mx().then(|| by_mx(options)).into_iter().flatten()).collect()
 }
 
@@ -241,6 +247,9 @@ pub fn limits(
             "retry_minutes needs one time or more, each of 1 minute or more",
             "as in [1, 5, 15, 30, 60]",
         );
+    } else if queue.lifetime_hours > 0 && queue.attempts() < queue::ATTEMPTS_MIN {
+        let what = format!("retry_minutes leaves time for {} attempts in lifetime_hours = {}", queue.attempts(), queue.lifetime_hours);
+        file.mistake(("queue", "retry_minutes"), &what, "there must be time for five: try sooner, or give up later");
     }
 }
 

@@ -176,6 +176,9 @@ pub(super) fn count(event: &Event<'_>) {
         Event::Listening { .. }
         | Event::Alarm { .. }
         | Event::Unreported { .. }
+        | Event::Held { .. }
+        | Event::Released { .. }
+        | Event::Bounced { .. }
         | Event::Opened { .. }
         | Event::Downloaded { .. }
         | Event::PasswordMailed { .. } => {}
@@ -197,6 +200,9 @@ const fn name(event: &Event<'_>) -> &'static str {
         Event::Deferred { .. } => "deferred",
         Event::Failed { .. } => "failed",
         Event::Unreported { .. } => "unreported",
+        Event::Held { .. } => "held",
+        Event::Released { .. } => "released",
+        Event::Bounced { .. } => "bounced",
         Event::Opened { .. } => "opened",
         Event::Downloaded { .. } => "downloaded",
         Event::PasswordMailed { .. } => "password mailed",

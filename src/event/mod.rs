@@ -83,6 +83,23 @@ pub enum Event<'a> {
         /// Why nobody is told.
         because: &'a str,
     },
+    /// An operator made an entry wait.
+    Held {
+        /// The entry.
+        id: &'a str,
+    },
+    /// An operator let a held entry go.
+    Released {
+        /// The entry.
+        id: &'a str,
+    },
+    /// An operator ended an entry; each of these recipients failed.
+    Bounced {
+        /// The entry.
+        id: &'a str,
+        /// How many.
+        recipients: usize,
+    },
     /// A recipient got in.
     Opened {
         /// The parcel, abbreviated.
@@ -139,6 +156,9 @@ pub fn emit(event: &Event<'_>) {
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),
         Event::Failed { id, status } => warn!(event = "failed", id, status),
         Event::Unreported { id, recipients, because } => error!(event = "unreported", id, recipients, because),
+        Event::Held { id } => info!(event = "held", id),
+        Event::Released { id } => info!(event = "released", id),
+        Event::Bounced { id, recipients } => warn!(event = "bounced", id, recipients),
         Event::Opened { parcel, reader } => info!(event = "opened", parcel, reader),
         Event::Downloaded { parcel, item } => info!(event = "downloaded", parcel, item),
         Event::PasswordMailed { parcel, reader } => info!(event = "password mailed", parcel, reader),
@@ -165,6 +185,9 @@ mod tests {
             Event::Deferred { id: "q2", next_hop: "hop:25", status: "4.4.1" },
             Event::Failed { id: "q3", status: "5.1.1" },
             Event::Unreported { id: "q4", recipients: 3, because: "not ours" },
+            Event::Held { id: "q5" },
+            Event::Released { id: "q6" },
+            Event::Bounced { id: "q7", recipients: 4 },
             Event::Opened { parcel: "p1", reader: "addressee" },
             Event::Downloaded { parcel: "p2", item: 7 },
             Event::PasswordMailed { parcel: "p3", reader: "r1" },
@@ -182,6 +205,9 @@ mod tests {
                 Event::Deferred { .. } => ("deferred", &["q2", "hop:25", "4.4.1"]),
                 Event::Failed { .. } => ("failed", &["q3", "5.1.1"]),
                 Event::Unreported { .. } => ("unreported", &["q4", "3", "not ours"]),
+                Event::Held { .. } => ("held", &["q5"]),
+                Event::Released { .. } => ("released", &["q6"]),
+                Event::Bounced { .. } => ("bounced", &["q7", "4"]),
                 Event::Opened { .. } => ("opened", &["p1", "addressee"]),
                 Event::Downloaded { .. } => ("downloaded", &["p2", "7"]),
                 Event::PasswordMailed { .. } => ("password mailed", &["p3", "r1"]),

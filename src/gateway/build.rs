@@ -60,6 +60,7 @@ impl Built {
         let notices = Notices::new(brand.clone(), admd.clone(), overrides.as_deref()).map_err(|wrong| mistakes.push(wrong));
         let (Ok(policies), Ok(signers), Ok(notices)) = (policies, signers, notices) else { return Err(mistakes.into()) };
         let notices = Arc::new(notices);
+        base.queue.speak(brand.language);
         let parts = channel::Parts {
             vault: base.vault.clone(),
             queue: base.queue.clone(),

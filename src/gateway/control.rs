@@ -11,10 +11,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
 
 use super::backup::{self, Job, Part};
+use super::operate::id;
 use super::{Failed, Gateway, Reloaded, time};
 use crate::mail::ReversePath;
-use crate::queue::{Lane, Listed, QueueId};
-use crate::smtp::client::Said;
+use crate::queue::{Cursor, Listed, QueueId, Tally, Waits};
 use crate::smtp::server::Doors;
 
 /// What is asked.
@@ -35,11 +35,8 @@ pub enum Request {
     },
     /// What waits for which way out.
     QueueStats,
-    /// Try it now.
-    QueueRetry {
-        /// Which.
-        id: String,
-    },
+    /// Hold, release, retry or bounce some.
+    QueueEach(Each),
     /// Remove it without any report.
     QueueDrop {
         /// Which.
@@ -75,6 +72,52 @@ pub enum Request {
     ClockBelieve,
 }
 
+/// One verb for some entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Each {
+    /// What is done.
+    pub act: Act,
+    /// To which.
+    pub which: Which,
+    /// After this place.
+    pub after: Option<Cursor>,
+}
+
+/// What is done to entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// They wait for the operator.
+    Hold,
+    /// They wait no longer for the operator.
+    Release,
+    /// They are tried now.
+    Retry,
+    /// They go back to their senders.
+    Bounce {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Entries as an operator names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// These, all in one request.
+    Ids {
+        /// As they are printed.
+        ids: Vec<String>,
+    },
+    /// All that fit, page by page.
+    Fitting {
+        /// An address or a domain of a recipient.
+        to: Option<String>,
+        /// An address or a domain of the sender; `<>` is nobody.
+        from: Option<String>,
+    },
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
@@ -93,6 +136,13 @@ pub enum Answer {
     Stats {
         /// Every way out, whether anything waits for it or not.
         ways: Vec<Way>,
+    },
+    /// What became of a page of entries.
+    Tally {
+        /// How many met what.
+        tally: Tally,
+        /// Where the next page begins.
+        next: Option<Cursor>,
     },
     /// The gateway.
     About {
@@ -153,7 +203,7 @@ pub struct Entry {
     pub size: u64,
     /// When it was taken on.
     pub arrived: String,
-    /// When it is tried next; `held` is when the operator says so.
+    /// When it is tried next; `held` is when the operator says so, `now` that it is under way.
     pub next: String,
     /// Attempts so far.
     pub attempts: u32,
@@ -183,6 +233,8 @@ pub struct Way {
     pub waiting: usize,
     /// Entries under way.
     pub leased: usize,
+    /// Entries that wait for the operator.
+    pub held: usize,
     /// When the oldest of them was taken on.
     pub oldest: Option<String>,
     /// Why no hop can be reached.
@@ -200,7 +252,11 @@ impl From<Listed> for Entry {
             to: listed.envelope.recipients.iter().map(|recipient| recipient.forward_path.to_string()).collect(),
             size: listed.size,
             arrived: listed.arrived.strftime(TIME).to_string(),
-            next: if listed.is_held() { String::from("held") } else { listed.next.strftime(TIME).to_string() },
+            next: match listed.waits {
+                Waits::Until(next) => next.strftime(TIME).to_string(),
+                Waits::UnderWay => String::from("now"),
+                Waits::Held => String::from("held"),
+            },
             attempts: listed.attempts,
             last: listed.last.map(|heard| format!("{} {}", heard.status, heard.text)),
         }
@@ -276,10 +332,7 @@ impl Gateway {
                 }),
                 None => Ok(Answer::NoSuchEntry),
             },
-            Request::QueueRetry { id: text } => {
-                self.base.relay.hurry();
-                self.on_entry(&text, |id| self.base.queue.retry(id, self.base.clock.now()))
-            }
+            Request::QueueEach(each) => return self.each(each),
             Request::QueueDrop { id: text } => self.on_entry(&text, |id| self.base.relay.drop_entry(id)),
             Request::QueueStats => Ok(self.stats()),
             Request::About => Ok(Answer::About { release: String::from(env!("CARGO_PKG_VERSION")) }),
@@ -303,22 +356,6 @@ impl Gateway {
             Request::BackupState => return self.backed_up().into(),
         };
         done.unwrap_or_else(|fault| trouble(&fault.0))
-    }
-
-    fn stats(&self) -> Answer {
-        let stats = self.base.queue.stats();
-        let way = |(lane, hops, away): (Lane, String, Option<Said>)| {
-            // By MX each domain is a lane of its own.
-            let found = || stats.iter().filter(|waiting| waiting.lane.route == lane.route);
-            Way {
-                hops,
-                waiting: found().map(|found| found.due).sum(),
-                leased: found().map(|found| found.leased).sum(),
-                oldest: found().map(|found| found.oldest).min().map(|oldest| oldest.strftime(TIME).to_string()),
-                away: away.map(|said| format!("{} {}", said.status, said.words)),
-            }
-        };
-        Answer::Stats { ways: self.base.relay.standing().into_iter().map(way).collect() }
     }
 
     fn shown_clock(&self) -> Answer {
@@ -347,16 +384,12 @@ pub async fn ask(path: &Path, request: &Request) -> std::io::Result<Answer> {
     Ok(serde_json::from_str(&line)?)
 }
 
-fn id(text: &str) -> Option<QueueId> {
-    u64::from_str_radix(text, 16).ok().map(QueueId)
-}
-
 fn trouble(because: &str) -> Answer {
     Answer::Trouble { because: because.to_owned() }
 }
 
 /// RFC 3339, UTC.
-const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
+pub(super) const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
 /// A request is short.
 const LINE_MAX: u64 = 4096;
 /// An answer must fit into memory twice.

@@ -36,6 +36,7 @@ pub mod backup;
 mod build;
 pub mod control;
 mod failed;
+mod operate;
 mod reload;
 mod run;
 mod state;

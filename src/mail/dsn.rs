@@ -1,12 +1,12 @@
 //! Delivery status notifications. RFC 3461 §6, RFC 3464; RFC 6533 where UTF-8 is needed.
 //!
-//! It never returns a body, and nothing that a next hop or a client said can become a line of its own.
+//! Nothing that a next hop or a client said can become a line of its own.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::compose::{self, Content, HeaderText};
-use super::{Admd, EnhancedStatus, Envelope, Header, Mailbox, Recipient};
+use super::{Admd, EnhancedStatus, Envelope, Header, Mailbox, Recipient, Utf8, xtext};
 
 /// What became of one recipient. RFC 3464 §2.3.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Action {
     Delayed,
     /// Handed to a system that makes no reports.
     Relayed,
+    /// In its recipient's mailbox.
+    Delivered,
 }
 
 /// One recipient's lines of the report.
@@ -45,31 +47,54 @@ pub struct Report<'a> {
     pub arrived: Timestamp,
     /// Recipients of this report, all with the same action.
     pub fates: &'a [Fate],
-    /// The header of the message, for the third part; the body is never returned.
-    pub header: &'a [u8],
+    /// For the first part.
+    pub words: &'a Words,
+    /// For the third part.
+    pub returned: Returned<'a>,
     /// Unique to this report; Message-ID and boundaries come from it.
     pub seed: [u8; 16],
+}
+
+/// What the first part says to people, in their language.
+#[derive(Debug, Clone)]
+pub struct Words {
+    /// The report's subject.
+    pub subject: String,
+    /// Who speaks.
+    pub from: String,
+    /// What happened to the recipients below it.
+    pub lead: String,
+    /// Stands before a reason of our own.
+    pub reason: String,
+}
+
+/// What comes back of the message. RFC 3461 §4.3.
+#[derive(Debug, Clone, Copy)]
+pub enum Returned<'a> {
+    /// RET=HDRS, and where nobody asked.
+    Header(&'a [u8]),
+    /// RET=FULL: all of it. What could not be sent as it is comes back as its header.
+    Whole(&'a [u8]),
 }
 
 /// The report as a message to `to`, from the gateway's postmaster, with Auto-Submitted. The caller
 /// gives it a null reverse-path.
 pub fn compose(report: &Report<'_>, to: &Mailbox, now: Timestamp) -> Bytes {
-    let action = report.fates.first().map_or(Action::Failed, |fate| fate.action);
     let id = data_encoding::HEXLOWER.encode(&report.seed);
     let from = (Some(HeaderText::new("Mail Delivery System")), report.admd.postmaster.clone());
     let fields = vec![
         compose::addresses("From", &[from]),
         compose::addresses("To", &[(None, to.clone())]),
-        compose::unstructured("Subject", &HeaderText::new(subject(action))),
+        compose::unstructured("Subject", &HeaderText::new(&report.words.subject)),
         compose::date(now),
         compose::structured("Message-ID", &HeaderText::new(&format!("<{id}@{}>", report.admd.hostname))),
         // RFC 3834 §5.
         compose::structured("Auto-Submitted", &HeaderText::new("auto-replied")),
     ];
     let parts = vec![
-        Content::Text { subtype: "plain", text: for_people(report, action) },
+        Content::Text { subtype: "plain", text: for_people(report) },
         Content::Raw(wire("delivery-status", "global-delivery-status", status_fields(report, now).as_bytes())),
-        Content::Raw(returned_header(report.header)),
+        Content::Raw(returned(report.returned)),
     ];
     let parameters = vec![("report-type", HeaderText::new("delivery-status"))];
     compose::message(fields, Content::Multipart { subtype: "report", parameters, parts }, &report.seed)
@@ -82,28 +107,14 @@ pub fn redacted(header: &Header) -> Vec<u8> {
     kept.flat_map(|field| field.raw().iter().copied()).collect()
 }
 
-const fn subject(action: Action) -> &'static str {
-    match action {
-        Action::Failed => "Undeliverable: your message could not be delivered",
-        Action::Delayed => "Delayed: your message has not been delivered yet",
-        Action::Relayed => "Relayed: your message was handed on",
-    }
-}
-
 /// The first part. RFC 3464 §2: for people.
-fn for_people(report: &Report<'_>, action: Action) -> String {
-    let what = match action {
-        Action::Failed => "Your message could not be delivered to the recipients below. It will not be tried again.",
-        Action::Delayed => {
-            "Your message could not be delivered to the recipients below yet. It is tried again; you need not send it again."
-        }
-        Action::Relayed => "Your message was handed to the mail system of the recipients below, which sends no reports.",
-    };
-    let mut text = format!("This is the mail gateway {}.\n\n{what}\n", report.admd.hostname);
+fn for_people(report: &Report<'_>) -> String {
+    let Words { from, lead, reason, .. } = report.words;
+    let mut text = format!("{from}\n\n{lead}\n");
     for fate in report.fates {
         text.push_str(&format!("\n{} ({})\n", fate.recipient.forward_path, fate.status));
         if let Some(diagnostic) = &fate.diagnostic {
-            let said_by = fate.remote.as_deref().map_or_else(|| "Reason".to_owned(), |remote| clean(remote, DIAGNOSTIC_MAX));
+            let said_by = fate.remote.as_deref().map_or_else(|| reason.clone(), |remote| clean(remote, DIAGNOSTIC_MAX));
             text.push_str(&format!("    {said_by}: {}\n", clean(diagnostic, DIAGNOSTIC_MAX)));
         }
     }
@@ -121,7 +132,12 @@ fn status_fields(report: &Report<'_>, now: Timestamp) -> String {
     for fate in report.fates {
         text.push_str("\r\n");
         if let Some(original) = &fate.recipient.original {
-            line(&mut text, "Original-Recipient", &format!("{}; {}", original.address_type, original.address));
+            // Who did not ask for SMTPUTF8 gets no report that needs it.
+            let address = match report.envelope.utf8 {
+                Utf8::Yes => original.address.clone(),
+                Utf8::No => xtext::embed(&original.address),
+            };
+            line(&mut text, "Original-Recipient", &format!("{}; {address}", original.address_type));
         }
         // RFC 6533 §3.
         let address_type = if fate.recipient.forward_path.needs_utf8() { "utf-8" } else { "rfc822" };
@@ -130,6 +146,7 @@ fn status_fields(report: &Report<'_>, now: Timestamp) -> String {
             Action::Failed => "failed",
             Action::Delayed => "delayed",
             Action::Relayed => "relayed",
+            Action::Delivered => "delivered",
         };
         line(&mut text, "Action", action);
         line(&mut text, "Status", &fate.status.to_string());
@@ -137,11 +154,18 @@ fn status_fields(report: &Report<'_>, now: Timestamp) -> String {
             line(&mut text, "Remote-MTA", &format!("dns; {remote}"));
         }
         if let Some(diagnostic) = &fate.diagnostic {
-            line(&mut text, "Diagnostic-Code", &format!("smtp; {diagnostic}"));
+            // RFC 3464 §2.3.6: what no mail system said is of a type of our own.
+            let kind = if fate.remote.is_some() { "smtp" } else { "x-waxseal" };
+            line(&mut text, "Diagnostic-Code", &format!("{kind}; {}", in_ascii(diagnostic)));
         }
         line(&mut text, "Last-Attempt-Date", &compose::timestamp(now));
     }
     text
+}
+
+/// For machines: only addresses make a report one of the UTF-8 kind, which not every system takes.
+fn in_ascii(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }
 
 /// One field of the second part; whatever the value is, it stays one field.
@@ -157,6 +181,36 @@ fn clean(text: &str, limit: usize) -> String {
 }
 
 /// The third part. RFC 3462 §2, RFC 6533 §4.
+fn returned(returned: Returned<'_>) -> Bytes {
+    match returned {
+        Returned::Header(header) => returned_header(header),
+        Returned::Whole(message) => {
+            let (header, body) = split(message);
+            match (is_sendable(message), header.is_ascii()) {
+                (false, _) => returned_header(header),
+                (true, true) if body.is_ascii() => wire("rfc822", "", message),
+                (true, true) => [b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", message].concat().into(),
+                (true, false) => wire("", "global", message),
+            }
+        }
+    }
+}
+
+/// Header, and the empty line with the body.
+fn split(message: &[u8]) -> (&[u8], &[u8]) {
+    let end = message.windows(4).position(|four| four == b"\r\n\r\n").map_or(message.len(), |at| at.saturating_add(2));
+    message.split_at_checked(end).unwrap_or((message, b""))
+}
+
+/// Lines of at most 998 octets that end with CRLF, and no NUL: what cannot have come with SMTP must not go on in a report.
+fn is_sendable(message: &[u8]) -> bool {
+    let mut lines = message.split(|&octet| octet == b'\n');
+    // What stands behind the last LF.
+    let tail = lines.next_back().unwrap_or_default();
+    let is_clean = |line: &[u8]| line.len() <= LINE_MAX && !line.iter().any(|octet| matches!(octet, b'\r' | b'\0'));
+    is_clean(tail) && lines.all(|line| line.strip_suffix(b"\r").is_some_and(is_clean))
+}
+
 fn returned_header(header: &[u8]) -> Bytes {
     let mut text = String::new();
     for line in header.split(|&octet| octet == b'\n').map(<[u8]>::trim_ascii_end) {
@@ -215,6 +269,10 @@ mod tests {
     }
 
     fn report(recipient: &str, diagnostic: &str, header: &[u8]) -> Message {
+        returning(recipient, diagnostic, Returned::Header(header))
+    }
+
+    fn returning(recipient: &str, diagnostic: &str, returned: Returned<'_>) -> Message {
         let envelope = Envelope {
             reverse_path: ReversePath::Mailbox(mailbox("ann@a.example")),
             recipients: Vec::new(),
@@ -232,7 +290,16 @@ mod tests {
             diagnostic: Some(diagnostic.to_owned()),
             remote: Some("mx.b.example".to_owned()),
         };
-        let report = Report { admd: &admd(), envelope: &envelope, arrived: Timestamp::UNIX_EPOCH, fates: &[fate], header, seed: [1; 16] };
+        let words = Words { subject: "S".into(), from: "F".into(), lead: "L".into(), reason: "R".into() };
+        let report = Report {
+            admd: &admd(),
+            envelope: &envelope,
+            arrived: Timestamp::UNIX_EPOCH,
+            fates: &[fate],
+            words: &words,
+            returned,
+            seed: [1; 16],
+        };
         Message::parse(compose(&report, &mailbox("ann@a.example"), Timestamp::UNIX_EPOCH))
     }
 
@@ -272,6 +339,66 @@ mod tests {
         let [_, status, header] = message.root().children.as_slice() else { panic!("not three parts") };
         assert!(status.media_type.is("message", "global-delivery-status") && header.media_type.is("message", "global-headers"));
         assert!(message.text(status).contains("Final-Recipient: utf-8; jörg@b.example"));
+    }
+
+    #[test]
+    fn a_whole_message_comes_back_octet_for_octet_unless_it_could_not_be_sent() {
+        let long = format!("Subject: x\r\n\r\n{}\r\n", "y".repeat(999));
+        for (message, kind, comes_back) in [
+            ("Subject: x\r\n\r\n.\r\nbody\r\n", "rfc822", true),
+            ("Subject: x\r\n\r\n\u{e5}\r\n", "rfc822", true),
+            ("Subject: \u{e5}\r\n\r\nbody\r\n", "global", true),
+            ("Subject: x\r\n\r\nbare\nbody\r\n", "rfc822-headers", false),
+            ("Subject: x\r\n\r\nnul\0\r\n", "rfc822-headers", false),
+            (&long, "rfc822-headers", false),
+        ] {
+            let report = returning("bo@b.example", "550 no", Returned::Whole(message.as_bytes()));
+            let third = &report.root().children[2];
+            assert_eq!(third.media_type.subtype, kind, "{message}");
+            let octets = report.bytes();
+            let found = octets.windows(message.len()).any(|window| window == message.as_bytes());
+            assert_eq!(found, comes_back, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_no_mail_system_said_is_not_called_smtp_and_stays_ascii() {
+        let words = Words { subject: "S".into(), from: "F".into(), lead: "L".into(), reason: "Orsak".into() };
+        let fate = Fate {
+            recipient: Recipient {
+                original: OriginalRecipient::parse("utf-8;b+C3+B6@b.example"),
+                ..Recipient::new(mailbox("bo@b.example"))
+            },
+            action: Action::Delivered,
+            status: EnhancedStatus::new(5, 7, 1),
+            diagnostic: Some("st\u{e4}ngt".into()),
+            remote: None,
+        };
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: vec![],
+            ret: None,
+            envelope_id: None,
+            body: BodyType::SevenBit,
+            utf8: Utf8::No,
+            require_tls: RequireTls::No,
+        };
+        let report = Report {
+            admd: &admd(),
+            envelope: &envelope,
+            arrived: Timestamp::UNIX_EPOCH,
+            fates: &[fate],
+            words: &words,
+            returned: Returned::Header(b""),
+            seed: [1; 16],
+        };
+        let message = Message::parse(compose(&report, &mailbox("ann@a.example"), Timestamp::UNIX_EPOCH));
+        let [people, status, _] = message.root().children.as_slice() else { panic!("not three parts") };
+        assert!(message.text(people).contains("Orsak: st\u{e4}ngt"));
+        assert!(status.media_type.is("message", "delivery-status"));
+        let status = message.text(status);
+        assert!(status.contains("Diagnostic-Code: x-waxseal; st?ngt\r\n") && status.contains("Action: delivered\r\n"), "{status}");
+        assert!(status.contains("Original-Recipient: utf-8; b\\x{F6}@b.example\r\n"), "{status}");
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl OriginalRecipient {
 impl std::fmt::Display for OriginalRecipient {
     /// As it stands behind `ORCPT=`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{};{}", self.address_type, xtext::encode(&self.address))
+        write!(f, "{};{}", self.address_type, xtext::encode(&xtext::embed(&self.address)))
     }
 }
 

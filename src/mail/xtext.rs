@@ -16,6 +16,12 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
+/// An address beyond ASCII in ASCII: `\x{E5}` for what is not. RFC 6533 §3, `utf-8-addr-xtext`.
+pub fn embed(address: &str) -> String {
+    let embedded = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\x{{{:02X}}}", u32::from(c)) };
+    address.chars().map(embedded).collect()
+}
+
 /// Decodes; none when the spelling is wrong, or the value is not UTF-8 or holds a control character.
 pub fn decode(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());

@@ -1,6 +1,7 @@
 //! An entry as it is stored, and the way from there back to values that cannot be wrong.
 //!
-//! The record opens with a [`Head`] that tells its version, so that another one is never misread.
+//! The record opens with a [`Head`] that tells its version, so that another one is never misread. The first
+//! version is read still; an entry is written in ours with its next change.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,19 @@ pub(super) struct Head {
     pub next: Millis,
     /// Whether its sender has heard that it is late.
     pub told: Told,
+    /// When its lifetime began, by the queue's own clock ([`Terms::own`]); later by what it was held.
+    begun: Millis,
+    /// Who decides when it goes.
+    pub standing: Standing,
+}
+
+/// The head of the first version, which knew no standing.
+#[derive(Serialize, Deserialize)]
+struct FirstHead {
+    version: u8,
+    arrived: Millis,
+    next: Millis,
+    told: Told,
 }
 
 /// Whether the one notice of delay was made.
@@ -30,42 +44,103 @@ pub(super) enum Told {
     Late,
 }
 
+/// Who decides when an entry goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Standing {
+    /// The schedule.
+    Scheduled,
+    /// The operator, since this moment of the queue's own clock.
+    Held(Millis),
+}
+
+/// What the queue counts by.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub options: Options,
+    /// How long the gateway was away, in all.
+    pub absent: Millis,
+}
+
+impl Terms {
+    /// The queue's own clock, which stands while the gateway is away: no lifetime passes where nothing can be tried.
+    pub const fn own(&self, now: Millis) -> Millis {
+        now.saturating_sub(self.absent)
+    }
+}
+
 impl Head {
     /// Of a new entry: due at once.
-    pub const fn new(now: Millis) -> Self {
-        Self { version: VERSION, arrived: now, next: now, told: Told::NotYet }
+    pub const fn new(now: Millis, terms: &Terms) -> Self {
+        Self { version: VERSION, arrived: now, next: now, told: Told::NotYet, begun: terms.own(now), standing: Standing::Scheduled }
     }
 
-    /// The head of a record.
-    pub fn parse(record: &[u8]) -> Result<Self, Damaged> {
-        let (head, _) = postcard::take_from_bytes::<Self>(record).map_err(|_| Damaged("entry is not readable"))?;
-        match head.version {
-            WITHOUT_REQUIRETLS | VERSION => Ok(head),
-            _ => Err(Damaged("entry is of another version of the format")),
+    /// The head of a record, and what stands behind it.
+    fn parse(record: &[u8]) -> Result<(Self, &[u8]), Damaged> {
+        let unreadable = |_| Damaged("entry is not readable");
+        match record.first() {
+            Some(&VERSION) => postcard::take_from_bytes::<Self>(record).map_err(unreadable),
+            Some(&FIRST_VERSION) => {
+                let (first, rest) = postcard::take_from_bytes::<FirstHead>(record).map_err(unreadable)?;
+                Ok((first.into(), rest))
+            }
+            Some(_) => Err(Damaged("entry is of another version of the format")),
+            None => Err(Damaged("entry is empty")),
         }
     }
 
-    /// Its place in the index while it waits.
-    pub fn place(&self, lane: Lane, options: &Options) -> Place {
-        Place { lane, arrived: self.arrived, deadline: self.deadline(options), turn: Turn::Due(self.next) }
+    /// Its place in the index while no attempt has it.
+    pub fn place(&self, lane: Lane, terms: &Terms) -> Place {
+        let turn = match self.standing {
+            Standing::Scheduled => Turn::Due(self.next),
+            Standing::Held(_) => Turn::Held,
+        };
+        Place { lane, arrived: self.arrived, deadline: self.deadline(terms), turn }
     }
 
-    /// When the lifetime of the entry is over.
-    pub fn expires(&self, options: &Options) -> Millis {
-        self.arrived.saturating_add(hours(options.lifetime_hours))
+    /// From now on the operator decides; `false` when that is so already.
+    pub fn hold(&mut self, own: Millis) -> bool {
+        let is_new = self.standing == Standing::Scheduled;
+        if is_new {
+            self.standing = Standing::Held(own);
+        }
+        is_new
     }
 
-    /// When the sender is told that the entry is late; never, if that was done or is not wanted.
-    pub fn late_from(&self, options: &Options) -> Option<Millis> {
-        match (self.told, options.delay_notice_hours) {
-            (Told::Late, _) | (Told::NotYet, 0) => None,
-            (Told::NotYet, notice) => Some(self.arrived.saturating_add(hours(notice))),
+    /// Due at once, with as much of its lifetime left as it had; `false` when it was not held.
+    pub fn release(&mut self, now: Millis, terms: &Terms) -> bool {
+        let Standing::Held(since) = self.standing else { return false };
+        let held = terms.own(now).saturating_sub(since).max(0);
+        (self.begun, self.next, self.standing) = (self.begun.saturating_add(held), now, Standing::Scheduled);
+        true
+    }
+
+    /// When the lifetime of the entry is over; while it is held, never.
+    pub fn expires(&self, terms: &Terms) -> Millis {
+        match self.standing {
+            Standing::Scheduled => self.begun.saturating_add(terms.absent).saturating_add(hours(terms.options.lifetime_hours)),
+            Standing::Held(_) => Millis::MAX,
         }
     }
 
-    fn deadline(&self, options: &Options) -> Millis {
-        let expires = self.expires(options);
-        self.late_from(options).map_or(expires, |late| late.min(expires))
+    /// When the sender is told that the entry is late; never, if that was done, is not wanted, or it is held.
+    pub fn late_from(&self, terms: &Terms) -> Option<Millis> {
+        match (self.standing, self.told, terms.options.delay_notice_hours) {
+            (Standing::Held(_), ..) | (_, Told::Late, _) | (_, Told::NotYet, 0) => None,
+            (Standing::Scheduled, Told::NotYet, notice) => Some(self.arrived.saturating_add(hours(notice))),
+        }
+    }
+
+    fn deadline(&self, terms: &Terms) -> Millis {
+        let expires = self.expires(terms);
+        self.late_from(terms).map_or(expires, |late| late.min(expires))
+    }
+}
+
+impl From<FirstHead> for Head {
+    fn from(FirstHead { arrived, next, told, .. }: FirstHead) -> Self {
+        // Nobody noted since when: all the time until it is released counts as held.
+        let standing = if next >= FIRST_HELD { Standing::Held(arrived) } else { Standing::Scheduled };
+        Self { version: VERSION, arrived, next, told, begun: arrived, standing }
     }
 }
 
@@ -98,26 +173,26 @@ impl Entry {
 
     /// The octets of the record.
     pub fn write(&self) -> Result<Vec<u8>, crate::store::Fault> {
-        postcard::to_allocvec(&Stored::from(self)).map_err(|error| crate::store::Fault(format!("entry cannot be written: {error}")))
+        postcard::to_allocvec(&(self.head, Stored::from(self)))
+            .map_err(|error| crate::store::Fault(format!("entry cannot be written: {error}")))
     }
 
     /// The entry in a record.
     pub fn parse(record: &[u8]) -> Result<Self, Damaged> {
-        let head = Head::parse(record)?;
+        let (head, rest) = Head::parse(record)?;
         let unreadable = |_| Damaged("entry is not readable");
-        let (stored, rest) = postcard::take_from_bytes::<Stored>(record).map_err(unreadable)?;
-        let require_tls = match head.version {
-            WITHOUT_REQUIRETLS => false,
+        let (stored, rest) = postcard::take_from_bytes::<Stored>(rest).map_err(unreadable)?;
+        let require_tls = match record.first() {
+            Some(&FIRST_VERSION) => false,
             _ => postcard::from_bytes(rest).map_err(unreadable)?,
         };
-        Stored { require_tls, ..stored }.into_entry().ok_or(Damaged("an address in the entry is not well-formed"))
+        Stored { require_tls, ..stored }.into_entry(head).ok_or(Damaged("an address in the entry is not well-formed"))
     }
 }
 
-/// The record of an entry. Fields are never reordered; a new layout is a new version.
+/// What stands behind the head. Fields are never reordered; a new layout is a new version.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    head: Head,
     size: u64,
     attempts: u32,
     carries: Carries,
@@ -158,7 +233,6 @@ impl From<&Entry> for Stored {
     fn from(entry: &Entry) -> Self {
         let Envelope { reverse_path, recipients, ret, envelope_id, body, utf8, require_tls } = &entry.envelope;
         Self {
-            head: Head { version: VERSION, ..entry.head },
             size: entry.size,
             attempts: entry.attempts,
             carries: entry.carries,
@@ -176,13 +250,13 @@ impl From<&Entry> for Stored {
 }
 
 impl Stored {
-    fn into_entry(self) -> Option<Entry> {
+    fn into_entry(self, head: Head) -> Option<Entry> {
         let reverse_path = match self.reverse_path {
             None => ReversePath::Null,
             Some(text) => ReversePath::Mailbox(Mailbox::parse(&text).ok()?),
         };
         Some(Entry {
-            head: self.head,
+            head,
             envelope: Envelope {
                 reverse_path,
                 recipients: self.recipients.into_iter().map(StoredRecipient::into_recipient).collect::<Option<_>>()?,
@@ -243,10 +317,12 @@ fn hours(count: u32) -> Millis {
 
 /// Entries.
 pub(super) const PREFIX: &[u8] = b"q/e/";
-/// Of the layout of [`Stored`].
+/// Of the layout of [`Head`] and [`Stored`].
 const VERSION: u8 = 2;
-/// The first one: no entry in it demands anything of TLS.
-const WITHOUT_REQUIRETLS: u8 = 1;
+/// Without a standing, and nothing in it demands anything of TLS.
+const FIRST_VERSION: u8 = 1;
+/// What the first version wrote as the next time of a held entry: the end of the year 9999.
+const FIRST_HELD: Millis = 253_402_207_200_000;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -257,9 +333,13 @@ pub(super) mod tests {
         Mailbox::parse(text).unwrap()
     }
 
+    pub const fn terms(options: Options) -> Terms {
+        Terms { options, absent: 0 }
+    }
+
     pub fn entry(recipients: Vec<Recipient>) -> Entry {
         Entry {
-            head: Head::new(0),
+            head: Head::new(0, &terms(Options::default())),
             envelope: Envelope {
                 reverse_path: ReversePath::Mailbox(mailbox("ann@example.org")),
                 recipients,
@@ -297,7 +377,6 @@ pub(super) mod tests {
     #[test]
     fn a_record_that_is_cut_or_of_another_version_is_damaged_not_guessed() {
         let whole = entry(vec![Recipient::new(mailbox("b@example.net"))]).write().unwrap();
-        assert_eq!(Head::parse(&whole), Ok(Head::new(0)));
         for cut in 0..whole.len() {
             assert!(Entry::parse(&whole[..cut]).is_err(), "{cut}");
         }
@@ -315,8 +394,39 @@ pub(super) mod tests {
             (9, 2, Told::NotYet, 2 * hour),
         ] {
             let options = Options { delay_notice_hours: delay, lifetime_hours: lifetime, ..Options::default() };
-            let head = Head { told, ..Head::new(0) };
-            assert_eq!(head.place(Lane::default(), &options).deadline, expect, "{delay} {lifetime} {told:?}");
+            let terms = terms(options);
+            let head = Head { told, ..Head::new(0, &terms) };
+            assert_eq!(head.place(Lane::default(), &terms).deadline, expect, "{delay} {lifetime} {told:?}");
         }
+    }
+
+    #[test]
+    fn an_entry_of_the_first_version_is_read_and_one_that_was_held_is_held() {
+        let whole = entry(vec![Recipient::new(mailbox("b@example.net"))]);
+        for (next, standing) in [(7, Standing::Scheduled), (FIRST_HELD, Standing::Held(5))] {
+            let first = FirstHead { version: FIRST_VERSION, arrived: 5, next, told: Told::Late };
+            let record = postcard::to_allocvec(&(first, Stored::from(&whole))).unwrap();
+            let head = Head { version: VERSION, arrived: 5, next, told: Told::Late, begun: 5, standing };
+            assert_eq!(Entry::parse(&record), Ok(Entry { head, ..whole.clone() }), "{next}");
+        }
+    }
+
+    #[test]
+    fn no_lifetime_passes_while_an_entry_is_held_or_the_gateway_is_away() {
+        let hour = 3_600_000;
+        let options = Options { delay_notice_hours: 4, lifetime_hours: 10, ..Options::default() };
+        let mut terms = Terms { options, absent: 2 * hour };
+        let mut head = Head::new(100 * hour, &terms);
+        assert_eq!(head.expires(&terms), 110 * hour);
+        assert!(!head.release(101 * hour, &terms));
+        assert!(head.hold(terms.own(103 * hour)) && !head.hold(terms.own(104 * hour)));
+        assert_eq!((head.expires(&terms), head.late_from(&terms)), (Millis::MAX, None));
+        assert_eq!(head.place(Lane::default(), &terms).turn, Turn::Held);
+        // Away for 50 of the 60 hours that it is held.
+        terms.absent += 50 * hour;
+        assert!(head.release(163 * hour, &terms));
+        assert_eq!((head.next, head.expires(&terms)), (163 * hour, 170 * hour), "seven hours are left");
+        terms.absent += 100 * hour;
+        assert_eq!(head.expires(&terms), 270 * hour);
     }
 }

@@ -1,7 +1,8 @@
 //! Which entries there are and when each one's turn is: in memory, rebuilt from the records at open.
 //!
-//! About 120 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
+//! Some 200 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
@@ -18,7 +19,10 @@ pub(super) struct Index {
     due: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
     /// Each lane by its first turn.
     firsts: BTreeSet<(Millis, Lane)>,
+    /// The same entries by their deadlines: while a next hop is away nobody looks through all that wait for it.
+    deadlines: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
     leased: BTreeSet<(Millis, QueueId)>,
+    held: usize,
 }
 
 /// What the index knows of one entry.
@@ -53,17 +57,21 @@ pub struct Waiting {
     pub due: usize,
     /// Entries in the hands of attempts.
     pub leased: usize,
+    /// Entries that wait for the operator.
+    pub held: usize,
     /// When the oldest of them was taken on.
     pub oldest: jiff::Timestamp,
 }
 
-/// Whether an entry waits or is in somebody's hands.
+/// Whom an entry waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Waits until then.
     Due(Millis),
     /// Belongs to an attempt until then.
     Leased(Millis),
+    /// Waits for the operator.
+    Held,
 }
 
 /// Entries by whose turn it is.
@@ -88,9 +96,13 @@ impl Index {
     pub fn put(&mut self, id: QueueId, place: Place) {
         self.remove(id);
         match place.turn {
-            Turn::Due(at) => self.line_up(place.lane, |due| due.insert((at, id))),
-            Turn::Leased(until) => self.leased.insert((until, id)),
-        };
+            Turn::Due(at) => {
+                self.line_up(place.lane, |due| due.insert((at, id)));
+                self.deadlines.entry(place.lane).or_default().insert((place.deadline, id));
+            }
+            Turn::Leased(until) => drop(self.leased.insert((until, id))),
+            Turn::Held => self.held = self.held.saturating_add(1),
+        }
         self.arrivals.insert((place.arrived, id));
         self.places.insert(id, place);
     }
@@ -100,9 +112,18 @@ impl Index {
         let place = self.places.remove(&id)?;
         self.arrivals.remove(&(place.arrived, id));
         match place.turn {
-            Turn::Due(at) => self.line_up(place.lane, |due| due.remove(&(at, id))),
-            Turn::Leased(until) => self.leased.remove(&(until, id)),
-        };
+            Turn::Due(at) => {
+                self.line_up(place.lane, |due| due.remove(&(at, id)));
+                if let Entry::Occupied(mut deadlines) = self.deadlines.entry(place.lane) {
+                    deadlines.get_mut().remove(&(place.deadline, id));
+                    if deadlines.get().is_empty() {
+                        deadlines.remove();
+                    }
+                }
+            }
+            Turn::Leased(until) => drop(self.leased.remove(&(until, id))),
+            Turn::Held => self.held = self.held.saturating_sub(1),
+        }
         Some(place)
     }
 
@@ -117,8 +138,10 @@ impl Index {
     /// As [`lease`](Self::lease), but only those whose deadline has come too.
     pub fn lease_overdue(&mut self, now: Millis, taking: &Taking) -> Vec<QueueId> {
         self.expire_leases(now);
-        let is_overdue = |id: &QueueId| self.places.get(id).is_some_and(|place| place.deadline <= now);
-        let ids: Vec<QueueId> = self.come(taking.lane, now).filter(is_overdue).take(taking.limit).collect();
+        let has_come =
+            |(_, id): &&(Millis, QueueId)| self.places.get(id).is_some_and(|place| matches!(place.turn, Turn::Due(at) if at <= now));
+        let overdue = self.deadlines.get(&taking.lane).into_iter().flat_map(|deadlines| deadlines.range(..=(now, LAST)));
+        let ids: Vec<QueueId> = overdue.filter(has_come).map(|(_, id)| *id).take(taking.limit).collect();
         self.hand_out(&ids, taking.until);
         ids
     }
@@ -134,12 +157,20 @@ impl Index {
         place.map(|place| self.put(id, Place { turn: Turn::Due(at), ..place })).is_some()
     }
 
-    /// Makes a waiting entry due; one in somebody's hands stays there. `false` when there is none.
-    pub fn hurry(&mut self, id: QueueId, now: Millis) -> bool {
-        match self.places.get(&id).map(|place| place.turn) {
-            Some(Turn::Due(_)) => self.postpone(id, now),
-            Some(Turn::Leased(_)) => true,
-            None => false,
+    /// Gives an entry that no attempt has this turn; one in somebody's hands stays there. Tells what its turn was.
+    pub fn turn(&mut self, id: QueueId, turn: Turn) -> Option<Turn> {
+        let place = self.get(id)?;
+        match place.turn {
+            Turn::Due(_) | Turn::Held => self.put(id, Place { turn, ..place }),
+            Turn::Leased(_) => {}
+        }
+        Some(place.turn)
+    }
+
+    /// Gives an entry back that was taken from another turn.
+    pub fn give_back(&mut self, id: QueueId, turn: Turn) {
+        if let Some(place) = self.get(id) {
+            self.put(id, Place { turn, ..place });
         }
     }
 
@@ -159,16 +190,23 @@ impl Index {
 
     /// What waits, lane by lane. It looks at every entry, so it is for people.
     pub fn stats(&self) -> Vec<Waiting> {
-        let mut lanes: BTreeMap<Lane, (usize, usize, Millis)> = BTreeMap::new();
+        let mut lanes: BTreeMap<Lane, ([usize; 3], Millis)> = BTreeMap::new();
         for place in self.places.values() {
-            let (due, leased, oldest) = lanes.entry(place.lane).or_insert((0, 0, Millis::MAX));
+            let ([due, leased, held], oldest) = lanes.entry(place.lane).or_insert(([0; 3], Millis::MAX));
             match place.turn {
                 Turn::Due(_) => *due += 1,
                 Turn::Leased(_) => *leased += 1,
+                Turn::Held => *held += 1,
             }
             *oldest = place.arrived.min(*oldest);
         }
-        let waiting = |(lane, (due, leased, oldest))| Waiting { lane, due, leased, oldest: super::timestamp(oldest) };
+        let waiting = |(lane, ([due, leased, held], oldest)): (Lane, ([usize; 3], Millis))| Waiting {
+            lane,
+            due,
+            leased,
+            held,
+            oldest: super::timestamp(oldest),
+        };
         lanes.into_iter().map(waiting).collect()
     }
 
@@ -177,23 +215,21 @@ impl Index {
         self.places.get(&id).copied()
     }
 
-    /// Up to `limit` entries in order of arrival, after `from`.
-    pub fn after(&self, from: Option<QueueId>, limit: usize) -> Vec<QueueId> {
-        let start = from.map(|id| (self.places.get(&id).map_or(Millis::MIN, |place| place.arrived), id));
-        let after = start.map_or(Bound::Unbounded, Bound::Excluded);
-        self.arrivals.range((after, Bound::Unbounded)).take(limit).map(|(_, id)| *id).collect()
+    /// Up to `limit` entries in order of arrival, after that place in it.
+    pub fn after(&self, place: Option<(Millis, QueueId)>, limit: usize) -> Vec<(Millis, QueueId)> {
+        let after = place.map_or(Bound::Unbounded, Bound::Excluded);
+        self.arrivals.range((after, Bound::Unbounded)).take(limit).copied().collect()
     }
 
     /// How many there are by whose turn it is, and since when the first of them.
     pub fn census(&self, now: Millis) -> Census {
         let due: usize = self.due.values().map(|due| due.range(..=(now, LAST)).count()).sum();
-        let held: usize = self.due.values().map(|due| due.range((HELD, QueueId(0))..).count()).sum();
         let first = self.due.values().filter_map(|due| due.first()).map(|(at, _)| *at).min();
         Census {
             due,
-            later: self.due.values().map(BTreeSet::len).sum::<usize>() - due - held,
+            later: self.due.values().map(BTreeSet::len).sum::<usize>() - due,
             leased: self.leased.len(),
-            held,
+            held: self.held,
             oldest: self.arrivals.first().map(|(arrived, _)| *arrived),
             overdue: first.filter(|at| *at <= now),
         }
@@ -205,10 +241,10 @@ impl Index {
     }
 
     /// Changes a lane's line. A lane with nothing in it is forgotten: there may be one for every domain of the world.
-    fn line_up(&mut self, lane: Lane, change: impl FnOnce(&mut BTreeSet<(Millis, QueueId)>) -> bool) -> bool {
+    fn line_up(&mut self, lane: Lane, change: impl FnOnce(&mut BTreeSet<(Millis, QueueId)>) -> bool) {
         let due = self.due.entry(lane).or_default();
         let before = due.first().map(|(at, _)| *at);
-        let is_changed = change(due);
+        change(due);
         let after = due.first().map(|(at, _)| *at);
         if due.is_empty() {
             self.due.remove(&lane);
@@ -217,7 +253,6 @@ impl Index {
             before.map(|at| self.firsts.remove(&(at, lane)));
             after.map(|at| self.firsts.insert((at, lane)));
         }
-        is_changed
     }
 
     fn hand_out(&mut self, ids: &[QueueId], until: Millis) {
@@ -235,8 +270,6 @@ impl Index {
     }
 }
 
-/// The turn of an entry that waits for the operator: the end of the year 9999.
-pub(super) const HELD: Millis = 253_402_207_200_000;
 /// After every id at the same time.
 const LAST: QueueId = QueueId(u64::MAX);
 
@@ -258,6 +291,10 @@ mod tests {
             index.put(QueueId(id), waiting(arrived, due));
         }
         index
+    }
+
+    fn arrivals(found: &[(Millis, QueueId)]) -> Vec<u64> {
+        found.iter().map(|(_, id)| id.0).collect()
     }
 
     fn numbers(ids: &[QueueId]) -> Vec<u64> {
@@ -319,15 +356,18 @@ mod tests {
 
     #[test]
     fn the_list_goes_by_arrival_and_goes_on_where_it_stopped() {
-        let index = index(&[(7, 1, 5), (3, 2, 4), (9, 3, 3), (1, 4, 2)]);
-        assert_eq!(numbers(&index.after(None, 3)), [7, 3, 9]);
-        assert_eq!(numbers(&index.after(Some(QueueId(9)), 3)), [1]);
-        assert_eq!(numbers(&index.after(Some(QueueId(1)), 3)), [] as [u64; 0]);
+        let mut index = index(&[(7, 1, 5), (3, 2, 4), (9, 3, 3), (1, 4, 2)]);
+        assert_eq!(arrivals(&index.after(None, 3)), [7, 3, 9]);
+        assert_eq!(arrivals(&index.after(Some((3, QueueId(9))), 3)), [1]);
+        assert_eq!(arrivals(&index.after(Some((4, QueueId(1))), 3)), [] as [u64; 0]);
+        index.remove(QueueId(9));
+        assert_eq!(arrivals(&index.after(Some((3, QueueId(9))), 3)), [1], "where it stopped may be gone");
     }
 
     #[test]
     fn a_census_tells_whose_turn_it_is() {
-        let mut index = index(&[(1, 5, 30), (2, 3, 10), (3, 4, 20), (4, 9, 99), (5, 7, HELD)]);
+        let mut index = index(&[(1, 5, 30), (2, 3, 10), (3, 4, 20), (4, 9, 99), (5, 7, 8)]);
+        assert_eq!(index.turn(QueueId(5), Turn::Held), Some(Turn::Due(8)));
         index.lease(10, &taking(500, 1));
         assert_eq!(index.census(30), Census { due: 2, later: 1, leased: 1, held: 1, oldest: Some(3), overdue: Some(20) });
         index.remove(QueueId(2));
@@ -335,10 +375,17 @@ mod tests {
     }
 
     #[test]
-    fn hurrying_does_not_take_an_entry_out_of_an_attempts_hands() {
-        let mut index = index(&[(1, 0, 10), (2, 0, 900)]);
-        index.lease(10, &taking(500, 1));
-        assert!(index.hurry(QueueId(1), 20) && index.hurry(QueueId(2), 20) && !index.hurry(QueueId(3), 20));
-        assert_eq!(numbers(&index.lease(20, &taking(500, 9))), [2]);
+    fn what_is_held_is_nobodys_turn_and_what_an_attempt_has_stays_there() {
+        let mut index = index(&[(1, 0, 10), (2, 0, 10), (3, 0, 900)]);
+        assert_eq!(numbers(&index.lease(10, &taking(500, 1))), [1]);
+        assert_eq!(index.turn(QueueId(1), Turn::Held), Some(Turn::Leased(500)));
+        assert_eq!(index.turn(QueueId(2), Turn::Held), Some(Turn::Due(10)));
+        assert_eq!(index.turn(QueueId(3), Turn::Due(20)), Some(Turn::Due(900)));
+        assert_eq!(index.turn(QueueId(4), Turn::Held), None);
+        assert_eq!(numbers(&index.lease(400, &taking(500, 9))), [3]);
+        assert_eq!(numbers(&index.lease_overdue(9999, &taking(500, 9))), [1, 3], "a lease that ran out");
+        assert_eq!(index.turn(QueueId(2), Turn::Due(30)), Some(Turn::Held));
+        assert_eq!(numbers(&index.lease(30, &taking(500, 9))), [2]);
+        assert_eq!((index.census(30).held, index.len()), (0, 3));
     }
 }

@@ -5,7 +5,7 @@
 //! attempt settles each recipient: done, later, or failed (a DSN in the same commit). Everything
 //! that waits is sealed under SPOOL and a slot that is overwritten when the entry is settled.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,20 +13,25 @@ use jiff::Timestamp;
 use crate::clock::Moment;
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
 use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
+use crate::words::Language;
 
+mod absence;
 mod entry;
 mod index;
+mod operate;
 mod report;
 mod revoke;
 mod settlement;
 mod spool;
 mod work;
 
-use entry::Entry;
+use entry::{Entry, Terms};
 pub use index::{Census, Waiting};
 use index::{Index, Millis, Place, Taking};
+pub use operate::{Bounce, Cursor, Party, Selection, Tally, hold_all};
 pub use revoke::Revoke;
-use spool::{Spool, Spooled, fault, lock, trouble};
+pub use settlement::ATTEMPTS_MIN;
+use spool::{Spool, Spooled, lock, trouble};
 use work::Prepared;
 
 /// Ours: 64 random bits, printed as 16 hexadecimal digits.
@@ -107,12 +112,23 @@ impl Committed {
 crate::options! {
     /// How long and how often mail is tried again.
     pub struct Options {
-        /// Minutes from one attempt to the next; the last one repeats.
+        /// Minutes from one attempt to the next; the last one repeats. There must be time for five attempts.
         retry_minutes: Vec<u32> = vec![1, 5, 15, 30, 60, 120, 240],
-        /// Hours after which mail that cannot be relayed goes back to its sender.
+        /// Hours after which mail that cannot be relayed goes back to its sender. Only those count in which the gateway ran and the mail was not held.
         lifetime_hours: u32 = 120,
         /// Hours after which the sender hears that mail is late; 0 is never.
         delay_notice_hours: u32 = 4,
+    }
+}
+
+impl Options {
+    /// How many attempts, up to [`ATTEMPTS_MIN`], there is time for in a lifetime.
+    pub fn attempts(&self) -> u32 {
+        let schedule = self.retry_minutes.iter().chain(self.retry_minutes.iter().last().into_iter().cycle());
+        let mut left = u64::from(self.lifetime_hours).saturating_mul(60);
+        let fit = |minutes: &&u32| left.checked_sub(u64::from(**minutes)).map(|rest| left = rest).is_some();
+        let again = schedule.take(ATTEMPTS_MIN as usize).take_while(fit).count();
+        u32::try_from(again).unwrap_or(u32::MAX).saturating_add(1).min(ATTEMPTS_MIN)
     }
 }
 
@@ -134,8 +150,12 @@ pub struct Queue {
     spool: Arc<Spool>,
     index: Mutex<Index>,
     admd: Admd,
-    options: Options,
+    terms: Terms,
     lanes: Lanes,
+    /// Of reports whose addressee's mail program tells none.
+    language: Mutex<Language>,
+    /// Held for reading by who settles, for writing by who changes a standing: the index follows the records in their order.
+    settling: RwLock<()>,
 }
 
 /// One entry in the hands of one attempt, until it is settled or the lease runs out.
@@ -171,6 +191,8 @@ pub enum Fate {
     },
     /// Not now.
     Deferred(Diagnostic),
+    /// Not now, and it was not attempted: its way is away, as others found.
+    Unreached(Diagnostic),
     /// Never.
     Failed(Diagnostic),
 }
@@ -182,6 +204,8 @@ pub enum Reports {
     Onward,
     /// It knows none: a wished success report is ours to write.
     None,
+    /// It knows none, and is where the mail ends (LMTP): that report is ours, and says so.
+    Final,
 }
 
 /// What the other side said, or what kept us from reaching it.
@@ -206,19 +230,23 @@ pub struct Listed {
     pub size: u64,
     /// When it was taken on.
     pub arrived: Timestamp,
-    /// When it is tried next.
-    pub next: Timestamp,
+    /// What it waits for.
+    pub waits: Waits,
     /// Attempts so far.
     pub attempts: u32,
     /// What the last attempt heard.
     pub last: Option<Diagnostic>,
 }
 
-impl Listed {
-    /// Whether it waits for the operator.
-    pub fn is_held(&self) -> bool {
-        self.next.as_millisecond() >= index::HELD
-    }
+/// What an entry waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// Its next attempt, at this time.
+    Until(Timestamp),
+    /// The end of the attempt that has it.
+    UnderWay,
+    /// The operator.
+    Held,
 }
 
 impl Queue {
@@ -226,10 +254,22 @@ impl Queue {
     pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
         let Stores { records, blobs, slots, lanes } = stores;
         let spool = Arc::new(Spool::open(records.clone(), blobs, slots)?);
-        let queue = Self { records, spool, index: Mutex::default(), admd, options, lanes };
+        let terms = Terms { options, absent: absence::until(&records, now.as_millisecond())? };
+        let language = Mutex::new(Language::English);
+        let queue = Self { records, spool, index: Mutex::default(), admd, terms, lanes, language, settling: RwLock::default() };
         let index = queue.read_index(now)?;
         *lock(&queue.index) = index;
         Ok(queue)
+    }
+
+    /// The language of the house: of reports to those whose mail tells no other.
+    pub fn speak(&self, language: Language) {
+        *lock(&self.language) = language;
+    }
+
+    /// Notes that the gateway runs; called every minute or so, while the clock is believed.
+    pub fn mark(&self, now: Timestamp) -> Result<(), Fault> {
+        absence::mark(&self.records, self.terms.absent, now.as_millisecond())
     }
 
     /// Takes entries on, with further writes of the same moment (a parcel going live). When this
@@ -335,9 +375,12 @@ impl Queue {
     /// Entries in order of arrival, after `from`. One whose record is damaged is left out; the log
     /// names it.
     pub fn list(&self, from: Option<QueueId>, limit: usize) -> Result<Vec<Listed>, Fault> {
-        let ids = lock(&self.index).after(from, limit);
+        let index = lock(&self.index);
+        let from = from.map(|id| (index.get(id).map_or(Millis::MIN, |place| place.arrived), id));
+        let ids = index.after(from, limit);
+        drop(index);
         let mut listed = Vec::with_capacity(ids.len());
-        for id in ids {
+        for (_, id) in ids {
             match self.show(id) {
                 Ok(entry) => listed.extend(entry),
                 Err(fault) => damaged(id, &fault),
@@ -348,51 +391,23 @@ impl Queue {
 
     /// One entry.
     pub fn show(&self, id: QueueId) -> Result<Option<Listed>, Fault> {
-        let due = lock(&self.index).get(id).map(|place| place.turn);
+        let turn = lock(&self.index).get(id).map(|place| place.turn);
         let Some(work::Stored { entry, .. }) = self.read(id)? else { return Ok(None) };
-        let next = match due {
-            Some(index::Turn::Due(at)) => at,
-            Some(index::Turn::Leased(_)) | None => entry.head.next,
+        let waits = match turn {
+            Some(index::Turn::Due(at)) => Waits::Until(timestamp(at)),
+            Some(index::Turn::Leased(_)) => Waits::UnderWay,
+            Some(index::Turn::Held) => Waits::Held,
+            None => return Ok(None),
         };
         Ok(Some(Listed {
             id,
             envelope: entry.envelope,
             size: entry.size,
             arrived: timestamp(entry.head.arrived),
-            next: timestamp(next),
+            waits,
             attempts: entry.attempts,
             last: entry.last,
         }))
-    }
-
-    /// Makes an entry due at once; `false` when there is none.
-    pub fn retry(&self, id: QueueId, now: Timestamp) -> Result<bool, Fault> {
-        Ok(lock(&self.index).hurry(id, now.as_millisecond()))
-    }
-
-    /// Removes an entry without any report: the links that die with it, as [`settle`](Self::settle) gives them, or
-    /// none where there is no such entry. One that is damaged can be removed too; its slot and its link stay as they are.
-    pub fn drop_entry(&self, id: QueueId) -> Result<Option<Vec<Revoke>>, Fault> {
-        if lock(&self.index).get(id).is_none() {
-            return Ok(None);
-        }
-        let entry = self.read(id).map(|stored| stored.map(|stored| stored.entry)).unwrap_or_else(|fault| {
-            damaged(id, &fault);
-            None
-        });
-        let mut writes = vec![Write::Delete(Entry::key(id))];
-        let mut died = vec![];
-        if let Some(entry) = &entry {
-            writes.extend(self.spool.bury(id, &entry.spooled)?);
-            died = revoke::of((id, entry), entry.envelope.recipients.iter().map(|recipient| &recipient.forward_path));
-            for revoke in &died {
-                writes.push(revoke::note(&self.records, revoke)?);
-            }
-        }
-        self.records.commit(vec![], writes).map_err(fault)?;
-        lock(&self.index).remove(id);
-        entry.into_iter().for_each(|entry| self.spool.buried(id, entry.spooled));
-        Ok(Some(died))
     }
 
     /// Every slot that an entry names, for [`FileSlots::retain`](crate::store::slots::FileSlots::retain)
@@ -454,39 +469,7 @@ impl Queue {
 
     /// Where an entry waits.
     fn place(&self, entry: &Entry) -> Place {
-        entry.head.place((self.lanes)(&entry.envelope), &self.options)
-    }
-}
-
-/// Makes every entry wait for the operator, whatever its time: after a restore nobody knows which of them
-/// were relayed since. To be called before the queue is opened. Tells how many there are; one that is damaged
-/// is left to be set aside.
-pub fn hold_all(records: &SealedRecords) -> Result<usize, Fault> {
-    let mut held = 0;
-    let mut from = Vec::new();
-    loop {
-        let keys = records.keys(entry::PREFIX, &from, spool::PAGE)?;
-        let mut writes = Vec::new();
-        for key in &keys {
-            let read = records.get(key).and_then(|record| {
-                let record = record.ok_or_else(|| Fault("gone".into()))?;
-                Entry::parse(&record.value).map_err(|damaged| Fault(damaged.0.into()))
-            });
-            match (read, Entry::id(key)) {
-                (Ok(mut entry), Some(_)) => {
-                    entry.head.next = index::HELD;
-                    writes.push(records.put(key.clone(), &entry.write()?));
-                }
-                (Err(fault), Some(id)) => damaged(id, &fault),
-                (_, None) => {}
-            }
-        }
-        held += writes.len();
-        records.commit(vec![], writes).map_err(fault)?;
-        match keys.last() {
-            Some(last) if keys.len() >= spool::PAGE => from = [last.as_slice(), &[0]].concat(),
-            _ => return Ok(held),
-        }
+        entry.head.place((self.lanes)(&entry.envelope), &self.terms)
     }
 }
 
@@ -506,7 +489,7 @@ fn one_by_one(records: &SealedRecords, from: &[u8]) -> Result<Page, Fault> {
 fn aside(id: QueueId, fault: &Fault, now: Timestamp) -> Place {
     damaged(id, fault);
     let arrived = now.as_millisecond();
-    Place { lane: Lane::default(), arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(LEASE)) }
+    Place { lane: Lane::default(), arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(SET_ASIDE)) }
 }
 
 fn damaged(id: QueueId, fault: &Fault) {
@@ -521,5 +504,7 @@ fn timestamp(millis: Millis) -> Timestamp {
 const LEASE: Millis = 3_600_000;
 /// After trouble with the store an entry is tried again this much later.
 const AFTER_FAULT: Millis = 60_000;
+/// A record that cannot be used is left where it is for an hour; the others go on.
+const SET_ASIDE: Millis = 3_600_000;
 /// Octets without an entry may be just about to get one; after this time they will not.
 const ORPHAN_AGE: Millis = 3_600_000;

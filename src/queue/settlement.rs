@@ -3,9 +3,9 @@
 //! A pure function of the entry, the outcomes and the time. RFC 5321 §4.5.4.1 (retries), RFC 3461 §5.2
 //! (when a report is due).
 
-use super::entry::{Entry, Told};
+use super::entry::{Entry, Terms, Told};
 use super::index::Millis;
-use super::{Diagnostic, Fate, Options, Outcome, Reports};
+use super::{Diagnostic, Fate, Outcome, Reports};
 use crate::clock::{Certainty, Moment};
 use crate::mail::dsn::{self, Action};
 use crate::mail::{EnhancedStatus, Mailbox, Notify, Recipient};
@@ -23,24 +23,32 @@ pub(super) struct Settlement {
 
 /// Settles `entry` after an attempt that ended at `moment` with `outcomes`. A recipient without an outcome
 /// is late. While the clock is in doubt, it is neither too late nor late enough to be told.
-pub(super) fn settle(entry: Entry, outcomes: &[Outcome], options: &Options, moment: Moment) -> Settlement {
+///
+/// An entry is given up when its lifetime is over and it has had its attempts. Nobody's attempt is used up by
+/// finding its way away before that; afterwards such a turn counts, or a way that never comes back would keep
+/// its mail for ever.
+pub(super) fn settle(entry: Entry, outcomes: &[Outcome], terms: &Terms, moment: Moment) -> Settlement {
     let now = moment.now.as_millisecond();
-    let mut ledger = match moment.certainty {
-        Certainty::Certain => Ledger { over: now >= entry.head.expires(options), late: is_late(&entry, options, now), ..Ledger::default() },
-        Certainty::InDoubt => Ledger::default(),
-    };
+    let is_certain = moment.certainty == Certainty::Certain;
+    let is_spent = is_certain && now >= entry.head.expires(terms);
+    let was_attempted = outcomes.iter().any(|outcome| matches!(outcome.fate, Fate::Deferred(_)));
+    let attempts = if was_attempted || is_spent { entry.attempts.saturating_add(1) } else { entry.attempts };
+    let late = is_certain && entry.head.late_from(terms).is_some_and(|late| now >= late);
+    let mut ledger = Ledger { over: is_spent && attempts >= ATTEMPTS_MIN, late, ..Ledger::default() };
     for recipient in &entry.envelope.recipients {
         let outcome = outcomes.iter().find(|outcome| outcome.recipient == recipient.forward_path);
         ledger.enter(recipient, outcome.map(|outcome| &outcome.fate));
     }
-    let Ledger { open, relayed, failed, delayed, lost, last, late, .. } = ledger;
-    let reports = [failed, delayed, relayed].into_iter().filter(|fates| !fates.is_empty()).collect();
+    let Ledger { open, relayed, delivered, failed, delayed, lost, last, .. } = ledger;
+    let reports = [failed, delayed, relayed, delivered].into_iter().filter(|fates| !fates.is_empty()).collect();
     let remains = (!open.is_empty()).then(|| {
         let mut entry = entry;
         entry.envelope.recipients = open;
         entry.last = last.or(entry.last);
-        entry.head.next = next_attempt(&entry, options, moment);
-        entry.attempts = entry.attempts.saturating_add(1);
+        // Who was not attempted keeps its place in the schedule and comes again soon.
+        let step = if attempts > entry.attempts { entry.attempts } else { 0 };
+        entry.head.next = next_attempt(&entry, step, (terms, moment));
+        entry.attempts = attempts;
         if late {
             entry.head.told = Told::Late;
         }
@@ -56,6 +64,7 @@ struct Ledger {
     late: bool,
     open: Vec<Recipient>,
     relayed: Vec<dsn::Fate>,
+    delivered: Vec<dsn::Fate>,
     failed: Vec<dsn::Fate>,
     delayed: Vec<dsn::Fate>,
     lost: Vec<(Mailbox, EnhancedStatus)>,
@@ -66,19 +75,14 @@ impl Ledger {
     fn enter(&mut self, recipient: &Recipient, fate: Option<&Fate>) {
         match fate {
             Some(Fate::Relayed { reports: Reports::Onward }) => {}
-            Some(Fate::Relayed { reports: Reports::None }) => self.relay(recipient),
+            Some(Fate::Relayed { reports: Reports::None }) => tell(&mut self.relayed, recipient, Action::Relayed),
+            Some(Fate::Relayed { reports: Reports::Final }) => tell(&mut self.delivered, recipient, Action::Delivered),
             Some(Fate::Failed(why)) => self.fail(recipient, why.status, Some(why)),
             // RFC 3463 §3.5: X.4.7 is "delivery time expired".
-            Some(Fate::Deferred(why)) if self.over => self.fail(recipient, EXPIRED, Some(why)),
+            Some(Fate::Deferred(why) | Fate::Unreached(why)) if self.over => self.fail(recipient, EXPIRED, Some(why)),
             None if self.over => self.fail(recipient, EXPIRED, None),
-            Some(Fate::Deferred(why)) => self.defer(recipient, Some(why)),
+            Some(Fate::Deferred(why) | Fate::Unreached(why)) => self.defer(recipient, Some(why)),
             None => self.defer(recipient, None),
-        }
-    }
-
-    fn relay(&mut self, recipient: &Recipient) {
-        if wants(recipient, Action::Relayed) {
-            self.relayed.push(line(recipient, Action::Relayed, RELAYED, None));
         }
     }
 
@@ -98,19 +102,22 @@ impl Ledger {
     }
 }
 
-fn is_late(entry: &Entry, options: &Options, now: Millis) -> bool {
-    entry.head.late_from(options).is_some_and(|late| now >= late)
+/// Success, where the sender asked to hear of it.
+fn tell(fates: &mut Vec<dsn::Fate>, recipient: &Recipient, action: Action) {
+    if wants(recipient, action) {
+        fates.push(line(recipient, action, SUCCESS, None));
+    }
 }
 
 /// Whether the sender asked to hear this of the recipient. RFC 3461 §4.1.
-fn wants(recipient: &Recipient, action: Action) -> bool {
+pub(super) fn wants(recipient: &Recipient, action: Action) -> bool {
     match (recipient.notify, action) {
         // §5.2.2 (c), §5.2.7: without NOTIFY failures are reported, delays may be, success is not.
         (None, Action::Failed | Action::Delayed) => true,
-        (None, Action::Relayed) | (Some(Notify::Never), _) => false,
+        (None, Action::Relayed | Action::Delivered) | (Some(Notify::Never), _) => false,
         (Some(Notify::On { failure, .. }), Action::Failed) => failure,
         (Some(Notify::On { delay, .. }), Action::Delayed) => delay,
-        (Some(Notify::On { success, .. }), Action::Relayed) => success,
+        (Some(Notify::On { success, .. }), Action::Relayed | Action::Delivered) => success,
     }
 }
 
@@ -124,16 +131,17 @@ fn line(recipient: &Recipient, action: Action, status: EnhancedStatus, why: Opti
     }
 }
 
-/// By the schedule, but never past the end of the lifetime: the sender hears of it on time.
-fn next_attempt(entry: &Entry, options: &Options, moment: Moment) -> Millis {
+/// By this step of the schedule, but not past the end of the lifetime: the sender hears of it on time.
+fn next_attempt(entry: &Entry, step: u32, (terms, moment): (&Terms, Moment)) -> Millis {
     let now = moment.now.as_millisecond();
-    let step = usize::try_from(entry.attempts).unwrap_or(usize::MAX);
-    let minutes = options.retry_minutes.get(step).or(options.retry_minutes.last()).copied().unwrap_or(RETRY_MINUTES);
-    let wait = Millis::from(minutes.max(1)).saturating_mul(60_000);
-    let next = now.saturating_add(wait);
+    let step = usize::try_from(step).unwrap_or(usize::MAX);
+    let schedule = &terms.options.retry_minutes;
+    let minutes = schedule.get(step).or(schedule.last()).copied().unwrap_or(RETRY_MINUTES);
+    let next = now.saturating_add(Millis::from(minutes.max(1)).saturating_mul(60_000));
+    let expires = entry.head.expires(terms);
     match moment.certainty {
-        Certainty::Certain => next.min(entry.head.expires(options)),
-        Certainty::InDoubt => next,
+        Certainty::Certain if now < expires => next.min(expires),
+        Certainty::Certain | Certainty::InDoubt => next,
     }
 }
 
@@ -142,7 +150,9 @@ const EXPIRED: EnhancedStatus = EnhancedStatus::new(5, 4, 7);
 /// Other or undefined network status, for now.
 const LATE: EnhancedStatus = EnhancedStatus::new(4, 4, 0);
 /// Success without further words.
-const RELAYED: EnhancedStatus = EnhancedStatus::new(2, 0, 0);
+const SUCCESS: EnhancedStatus = EnhancedStatus::new(2, 0, 0);
+/// What every entry gets before it is given up, however short its lifetime and however long the gateway was away.
+pub const ATTEMPTS_MIN: u32 = 5;
 /// When the schedule has no step at all.
 const RETRY_MINUTES: u32 = 60;
 
@@ -150,12 +160,14 @@ const RETRY_MINUTES: u32 = 60;
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::entry::tests::{entry, mailbox};
+    use super::super::Options;
+    use super::super::entry::tests::{entry, mailbox, terms};
+    use super::super::index::Turn;
     use super::*;
 
     /// At a time that is believed.
     fn settle(entry: Entry, outcomes: &[Outcome], options: &Options, now: Millis) -> Settlement {
-        super::settle(entry, outcomes, options, Timestamp::from_millisecond(now).unwrap().into())
+        super::settle(entry, outcomes, &terms(options.clone()), Timestamp::from_millisecond(now).unwrap().into())
     }
 
     const HOUR: Millis = 3_600_000;
@@ -182,7 +194,8 @@ mod tests {
         let options = Options { retry_minutes: vec![1, 5, 15], ..Options::default() };
         for (attempts, minutes) in [(0, 1), (1, 5), (2, 15), (3, 15), (900, 15)] {
             let entry = Entry { attempts, ..entry(vec![to("b@example.net", None)]) };
-            let remains = settle(entry, &[], &options, HOUR).remains.unwrap();
+            let late = [outcome("b@example.net", Fate::Deferred(why(4)))];
+            let remains = settle(entry, &late, &options, HOUR).remains.unwrap();
             assert_eq!((remains.head.next, remains.attempts), (HOUR + minutes * MINUTE, attempts + 1));
         }
     }
@@ -190,12 +203,52 @@ mod tests {
     #[test]
     fn the_last_attempt_is_at_the_end_of_the_lifetime_and_not_after_it() {
         let options = Options { retry_minutes: vec![240], lifetime_hours: 5, delay_notice_hours: 0 };
-        let first = settle(entry(vec![to("b@example.net", None)]), &[], &options, 2 * HOUR).remains.unwrap();
-        assert_eq!(first.head.next, 5 * HOUR);
-        let last = settle(first, &[outcome("b@example.net", Fate::Deferred(why(4)))], &options, 5 * HOUR);
+        let late = [outcome("b@example.net", Fate::Deferred(why(4)))];
+        let entry = Entry { attempts: 3, ..entry(vec![to("b@example.net", None)]) };
+        let first = settle(entry, &late, &options, 2 * HOUR).remains.unwrap();
+        assert_eq!((first.head.next, first.attempts), (5 * HOUR, 4));
+        let last = settle(first, &late, &options, 5 * HOUR);
         assert!(last.remains.is_none());
         assert_eq!(last.failed, [(mailbox("b@example.net"), EXPIRED)]);
         assert_eq!((last.reports[0][0].action, last.reports[0][0].diagnostic.as_deref()), (Action::Failed, Some("full")));
+    }
+
+    #[test]
+    fn nothing_is_given_up_before_it_had_its_attempts() {
+        let options = Options { retry_minutes: vec![1, 5, 15], lifetime_hours: 5, delay_notice_hours: 0 };
+        let fate = |fate: Fate| [outcome("b@example.net", fate)];
+        for outcomes in [fate(Fate::Deferred(why(4))), fate(Fate::Unreached(why(4)))] {
+            let mut entry = Entry { attempts: 0, ..entry(vec![to("b@example.net", None)]) };
+            let mut now = 200 * HOUR;
+            for minutes in [1, 5, 15, 15] {
+                entry = settle(entry, &outcomes, &options, now).remains.unwrap();
+                assert_eq!(entry.head.next, now + minutes * MINUTE);
+                now = entry.head.next;
+            }
+            assert_eq!(settle(entry, &outcomes, &options, now).failed.len(), 1, "the fifth was the last");
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_away_uses_up_nobodys_attempts() {
+        let options = Options { retry_minutes: vec![1, 60, 240], ..Options::default() };
+        let away = [outcome("b@example.net", Fate::Unreached(why(4)))];
+        for outcomes in [&away[..], &[]] {
+            let entry = Entry { attempts: 2, ..entry(vec![to("b@example.net", None)]) };
+            let settled = settle(entry, outcomes, &options, 4 * HOUR);
+            assert_eq!(settled.reports.len(), 1, "its sender hears that it is late");
+            let remains = settled.remains.unwrap();
+            assert_eq!((remains.attempts, remains.head.next), (2, 4 * HOUR + MINUTE));
+        }
+    }
+
+    #[test]
+    fn what_is_held_meanwhile_is_neither_given_up_nor_late() {
+        let mut entry = Entry { attempts: 9, ..entry(vec![to("b@example.net", None)]) };
+        entry.head.hold(HOUR);
+        let settled = settle(entry, &[outcome("b@example.net", Fate::Deferred(why(4)))], &Options::default(), 900 * HOUR);
+        assert!(settled.reports.is_empty() && settled.failed.is_empty());
+        assert_eq!(settled.remains.unwrap().head.place(Default::default(), &terms(Options::default())).turn, Turn::Held);
     }
 
     #[test]
@@ -204,7 +257,8 @@ mod tests {
         let now = Timestamp::from_millisecond(700 * HOUR).unwrap();
         let late = [outcome("b@example.net", Fate::Deferred(why(4)))];
         for (certainty, open) in [(Certainty::InDoubt, true), (Certainty::Certain, false)] {
-            let settled = super::settle(entry(vec![to("b@example.net", None)]), &late, &options, Moment { now, certainty });
+            let old = Entry { attempts: 5, ..entry(vec![to("b@example.net", None)]) };
+            let settled = super::settle(old, &late, &terms(options.clone()), Moment { now, certainty });
             assert_eq!((settled.remains.is_some(), settled.reports.is_empty()), (open, open), "{certainty:?}");
             if let Some(remains) = settled.remains {
                 assert_eq!(remains.head.next, 700 * HOUR + 5 * MINUTE);
@@ -212,27 +266,28 @@ mod tests {
         }
         let failed = [outcome("b@example.net", Fate::Failed(why(5)))];
         let moment = Moment { now, certainty: Certainty::InDoubt };
-        assert_eq!(super::settle(entry(vec![to("b@example.net", None)]), &failed, &options, moment).failed.len(), 1);
+        assert_eq!(super::settle(entry(vec![to("b@example.net", None)]), &failed, &terms(options), moment).failed.len(), 1);
     }
 
     #[test]
     fn who_is_told_what_follows_notify() {
         let fates = [
             Fate::Relayed { reports: Reports::None },
+            Fate::Relayed { reports: Reports::Final },
             Fate::Relayed { reports: Reports::Onward },
             Fate::Deferred(why(4)),
             Fate::Failed(why(5)),
         ];
-        let relayed = Some(Action::Relayed);
+        let (relayed, delivered) = (Some(Action::Relayed), Some(Action::Delivered));
         let (delayed, failed) = (Some(Action::Delayed), Some(Action::Failed));
         for (notify, expect) in [
-            (None, [None, None, delayed, failed]),
-            (Some(Notify::Never), [None, None, None, None]),
-            (on([true, false, false]), [relayed, None, None, None]),
-            (on([false, true, false]), [None, None, None, failed]),
-            (on([false, false, true]), [None, None, delayed, None]),
-            (on([true, true, true]), [relayed, None, delayed, failed]),
-            (on([false, false, false]), [None, None, None, None]),
+            (None, [None, None, None, delayed, failed]),
+            (Some(Notify::Never), [None, None, None, None, None]),
+            (on([true, false, false]), [relayed, delivered, None, None, None]),
+            (on([false, true, false]), [None, None, None, None, failed]),
+            (on([false, false, true]), [None, None, None, delayed, None]),
+            (on([true, true, true]), [relayed, delivered, None, delayed, failed]),
+            (on([false, false, false]), [None, None, None, None, None]),
         ] {
             for (fate, expect) in fates.iter().zip(expect) {
                 let settled = settle(

@@ -1,17 +1,19 @@
 //! The steps below the queue's verbs: seal, commit, settle, conclude.
 
+use std::sync::PoisonError;
+
 use jiff::Timestamp;
 
-use super::entry::{Entry, Head};
+use super::entry::{Entry, Head, Standing};
 use super::index::{Millis, Place, Turn};
 use super::settlement::{self, Settlement};
 use super::spool::{FreshSlot, Spooled, lock};
-use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, damaged, report, revoke};
+use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, SET_ASIDE, damaged, report, revoke};
 use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
-use crate::mail::dsn::{self, Action};
-use crate::mail::{Envelope, Message, RequireTls};
+use crate::mail::Envelope;
+use crate::mail::dsn::Action;
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
 
 /// A new entry whose octets are sealed: all that is missing is the commit.
@@ -47,7 +49,7 @@ impl Queue {
                 lock(&self.index).remove(id);
                 return Ok(vec![]);
             };
-            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.options, moment);
+            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.terms, moment);
             let revokes = revoke::of((id, &stored.entry), settlement.failed.iter().map(|(recipient, _)| recipient));
             let mut changes = self.changes(&stored, &settlement)?;
             for revoke in &revokes {
@@ -55,6 +57,7 @@ impl Queue {
             }
             let mut reports = self.prepare(self.reports(&stored, &settlement, now)?, now)?;
             let check = Check::Version(Entry::key(id), stored.version);
+            let _settling = self.settling.read().unwrap_or_else(PoisonError::into_inner);
             match self.write_unhurried(vec![check], &mut reports, changes) {
                 Ok(()) => {
                     self.conclude(stored, settlement, reports);
@@ -108,16 +111,12 @@ impl Queue {
         // A report without the header is better than none: octets that do not open any more must
         // not keep the sender from hearing of it.
         let body = self.spool.read(*id, &entry.spooled, entry.size);
-        let header = body.and_then(|body| report::header_of(body).map_err(Fault::from)).unwrap_or_else(|fault| {
+        let message = body.and_then(|body| report::Kept::of(entry, body).map_err(Fault::from)).unwrap_or_else(|fault| {
             damaged(*id, &fault);
-            Vec::new()
+            report::Kept::Header(Vec::new())
         });
-        // RFC 8689 §5: such a report need not find a way that keeps TLS, for it says nothing of the message.
-        let header = match entry.envelope.require_tls {
-            RequireTls::Yes => dsn::redacted(Message::parse(header.into()).header()),
-            RequireTls::No => header,
-        };
-        let told = settlement.reports.iter().map(|fates| report::Told { to, fates, header: &header });
+        let language = message.language(*lock(&self.language));
+        let told = settlement.reports.iter().map(|fates| report::Told { to, fates, message: &message, language });
         Ok(told.map(|told| report::compose(&self.admd, entry, &told, now)).collect())
     }
 
@@ -144,7 +143,7 @@ impl Queue {
         let NewEntry { envelope, body, carries } = new.fitted();
         let id = QueueId(u64::from_be_bytes(random::array()));
         let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;
-        let head = Head::new(now.as_millisecond());
+        let head = Head::new(now.as_millisecond(), &self.terms);
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
         let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
         writes.extend(with_entry);
@@ -182,6 +181,12 @@ impl Queue {
     /// The entry behind an id that was leased; a damaged one is set aside for an hour.
     pub(super) fn hand_out(&self, id: QueueId, now: Millis) -> Option<Lease> {
         match self.read(id) {
+            // Held while an attempt had it, which never settled it.
+            Ok(Some(Stored { entry, .. })) if entry.head.standing != Standing::Scheduled => {
+                let place = self.place(&entry);
+                lock(&self.index).put(id, place);
+                None
+            }
             Ok(Some(Stored { entry: Entry { envelope, size, attempts, spooled, .. }, .. })) => {
                 Some(Lease { id, envelope, size, attempts, spooled })
             }
@@ -213,6 +218,3 @@ fn together(mut checks: Vec<Check>, batch: &mut [Prepared], mut writes: Vec<Writ
     }
     (checks, writes)
 }
-
-/// A record that cannot be used is left where it is for an hour; the others go on.
-const SET_ASIDE: Millis = 3_600_000;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::event::meter::Step;
 use crate::mail::{EnhancedStatus, Envelope, RequireTls};
 use crate::queue::{Diagnostic, Fate, Outcome, Reports};
-use crate::smtp::client::{Answer, Body, Pending, REQUIRETLS_UNKEPT, Said, Stage, Trouble};
+use crate::smtp::client::{Answer, Body, Pending, Protocol, REQUIRETLS_UNKEPT, Said, Stage, Trouble};
 use crate::transport::report::Wrong;
 
 use super::destination::Destination;
@@ -143,7 +143,11 @@ impl Poised {
         let Self { hop, mut pooled, pending } = self;
         let finished = pooled.connection.finish(pending).await;
         let answers = finished.map_err(|Trouble { said, .. }| Missed { said, hop: hop.name.clone(), until: Until::Later })?;
-        let reports = if pooled.connection.carries_dsn() { Reports::Onward } else { Reports::None };
+        let reports = match (pooled.connection.carries_dsn(), pooled.connection.protocol()) {
+            (true, _) => Reports::Onward,
+            (false, Protocol::Smtp) => Reports::None,
+            (false, Protocol::Lmtp) => Reports::Final,
+        };
         hop.keep(pooled);
         Ok(Heard { answers, reports, hop: hop.name.clone() })
     }
@@ -157,17 +161,27 @@ pub(super) fn outcomes(envelope: &Envelope, heard: Result<Heard, Missed>) -> Vec
             recipients.zip(answers).map(|(recipient, answer)| Outcome { recipient, fate: fate(answer, reports, &hop) }).collect()
         }
         Err(Missed { said, hop, until: Until::Later }) => deferred(envelope, &said, &hop),
-        Err(Missed { said, hop, until: Until::Ever }) => all(envelope, &Fate::Failed(diagnostic(said, &hop))),
+        Err(Missed { said, hop, until: Until::Ever }) => alike(envelope, &Fate::Failed(diagnostic(said, &hop))),
     }
 }
 
 /// Everybody is late for the same reason.
 pub(super) fn deferred(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
-    all(envelope, &Fate::Deferred(Diagnostic { status: for_now(said.status), ..diagnostic(said.clone(), hop) }))
+    alike(envelope, &Fate::Deferred(passing(said, hop)))
 }
 
-fn all(envelope: &Envelope, fate: &Fate) -> Vec<Outcome> {
-    envelope.recipients.iter().map(|recipient| Outcome { recipient: recipient.forward_path.clone(), fate: fate.clone() }).collect()
+/// Nobody was attempted: the way is away.
+pub(super) fn unreached(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
+    alike(envelope, &Fate::Unreached(passing(said, hop)))
+}
+
+fn alike(envelope: &Envelope, fate: &Fate) -> Vec<Outcome> {
+    let outcome = |recipient: &crate::mail::Recipient| Outcome { recipient: recipient.forward_path.clone(), fate: fate.clone() };
+    envelope.recipients.iter().map(outcome).collect()
+}
+
+fn passing(said: &Said, hop: &str) -> Diagnostic {
+    Diagnostic { status: for_now(said.status), ..diagnostic(said.clone(), hop) }
 }
 
 fn fate(answer: Answer, reports: Reports, hop: &str) -> Fate {
@@ -179,7 +193,9 @@ fn fate(answer: Answer, reports: Reports, hop: &str) -> Fate {
 }
 
 fn diagnostic(said: Said, hop: &str) -> Diagnostic {
-    Diagnostic { status: said.status, text: said.words, remote: said.code.map(|_| host(hop)) }
+    // RFC 3464 §2.3.6: what an SMTP server said begins with its code.
+    let text = said.code.map_or_else(|| said.words.clone(), |code| format!("{code} {}", said.words));
+    Diagnostic { status: said.status, text, remote: said.code.map(|_| host(hop)) }
 }
 
 /// `host:port` without the port; RFC 3464 §2.3.5 wants a name.

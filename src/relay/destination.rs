@@ -57,7 +57,13 @@ impl Destination {
         let shares: Vec<Share> =
             options.next_hop.0.iter().map(|text| Share::parse(text).ok_or_else(|| hop::malformed(text))).collect::<Result<_, _>>()?;
         let hops = |demand: &Demand| -> Vec<Weighted> {
-            let hop = |Share { host, port, .. }: &Share| Hop { host: host.clone(), port: *port, address: None, source: way.source };
+            let hop = |Share { host, port, protocol, .. }: &Share| Hop {
+                host: host.clone(),
+                port: *port,
+                address: None,
+                source: way.source,
+                protocol: *protocol,
+            };
             shares.iter().map(|share| (share.weight, Arc::new(NextHop::new(hop(share), demand.clone(), way.clone())))).collect()
         };
         let hops = Hops::Named {

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::mail::{Domain, EnhancedStatus, Envelope, RequireTls};
 use crate::net::dns::Host;
 use crate::net::tls::Seen;
-use crate::smtp::client::{Hop, Said, Trouble};
+use crate::smtp::client::{Hop, Protocol, Said, Trouble};
 use crate::transport::report::Wrong;
 use crate::transport::{self, NoCourse, Session, Strictness, Target, Transport, Wanted};
 
@@ -92,7 +92,7 @@ impl Exchangers {
         let key = Key { host: target.host.clone(), address, tls: target.tls.clone() };
         let hop = || {
             let (host, port) = (key.host.to_string(), self.transport.port());
-            let hop = Hop { host, port, address: Some(address), source: self.way.source };
+            let hop = Hop { host, port, address: Some(address), source: self.way.source, protocol: Protocol::Smtp };
             let demand = Demand::Published { tls: key.tls.clone(), by: self.transport.clone(), least: self.least };
             Arc::new(NextHop::new(hop, demand, self.way.clone()))
         };

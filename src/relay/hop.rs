@@ -236,7 +236,8 @@ pub(super) fn check(options: &Options) -> Vec<Mistake> {
 
 /// What is wrong with a hop as it was written.
 pub(super) fn malformed(hop: &str) -> Mistake {
-    mistake(format!("relay.next_hop: {hop} is not host:port")).help("for example \"smtp.example.org:587\", \"[2001:db8::1]:25\" or \"mx\"")
+    mistake(format!("relay.next_hop: {hop} is not host:port"))
+        .help("for example \"smtp.example.org:587\", \"[2001:db8::1]:25\", \"lmtp://127.0.0.1:24\" (never port 25) or \"mx\"")
 }
 
 fn security(options: &Options) -> Result<Security, Mistake> {

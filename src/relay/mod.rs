@@ -15,7 +15,7 @@ use crate::clock::{Certainty, Clock};
 use crate::event::{Event, emit};
 use crate::mail::{Admd, Envelope};
 use crate::mistake::Mistake;
-use crate::queue::{Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke};
+use crate::queue::{Bounce, Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke, Tally};
 use crate::smtp::client::{Body, Said};
 use crate::store::Fault;
 use crate::transport::Transport;
@@ -30,7 +30,7 @@ mod offer;
 mod options;
 mod route;
 
-use attempt::{Load, attempt, deferred};
+use attempt::{Load, attempt, unreached};
 use destination::{Counted, Destination};
 use exits::{Exits, all_ways};
 use hop::State;
@@ -126,6 +126,13 @@ impl Relay {
         self.woken.notify_one();
     }
 
+    /// Ends entries as failed, with an operator's reason; links in them open nothing any more.
+    pub fn bounce(&self, ids: &[QueueId], bounce: &Bounce) -> Result<Tally, Fault> {
+        let (tally, died) = self.queue.bounce(ids, bounce, self.clock.now())?;
+        take_back(&self.queue, &self.vault, died)?;
+        Ok(tally)
+    }
+
     /// Removes an entry without any report; a link in it opens nothing any more. `false` when there is no such entry.
     pub fn drop_entry(&self, id: QueueId) -> Result<bool, Fault> {
         let Some(died) = self.queue.drop_entry(id)? else { return Ok(false) };
@@ -215,7 +222,7 @@ impl Relay {
     /// The next hop is away; these senders must hear something by now, so they are settled unattempted.
     async fn give_up_on(self: Arc<Self>, overdue: Vec<Lease>, (said, destination): (Said, String)) {
         for lease in overdue {
-            let outcomes = deferred(&lease.envelope, &said, &destination);
+            let outcomes = unreached(&lease.envelope, &said, &destination);
             log(lease.id, &destination, &outcomes);
             self.settle(lease, outcomes).await;
         }
@@ -277,8 +284,19 @@ impl Relay {
             }
             self.tidy().await;
             self.exits.close_idle().await;
+            if seconds.is_multiple_of(MARK_EVERY) {
+                self.mark().await;
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
             seconds = seconds.wrapping_add(1);
+        }
+    }
+
+    /// Notes that the gateway runs, as far as it knows when.
+    async fn mark(&self) {
+        let (queue, moment) = (self.queue.clone(), self.clock.moment());
+        if moment.certainty == Certainty::Certain {
+            off_thread(move || queue.mark(moment.now)).await.unwrap_or_else(|fault| trouble(&fault));
         }
     }
 
@@ -299,6 +317,7 @@ impl Relay {
         }
         self.exits.close_all().await;
         self.tidy().await;
+        self.mark().await;
     }
 }
 
@@ -332,7 +351,7 @@ fn log(id: QueueId, next_hop: &str, outcomes: &[Outcome]) {
     for outcome in outcomes {
         match &outcome.fate {
             Fate::Relayed { .. } => emit(&Event::Relayed { id: &id, next_hop }),
-            Fate::Deferred(why) => emit(&Event::Deferred { id: &id, next_hop, status: &why.status.to_string() }),
+            Fate::Deferred(why) | Fate::Unreached(why) => emit(&Event::Deferred { id: &id, next_hop, status: &why.status.to_string() }),
             // The queue says this, for it knows the other way to fail too.
             Fate::Failed(_) => {}
         }
@@ -363,5 +382,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// What a stop waits for.
 const DRAIN_MAX: Duration = Duration::from_secs(25);
+/// Seconds between two marks that the gateway runs.
+const MARK_EVERY: u64 = 60;
 /// Seconds between two sweeps.
 const SWEEP_EVERY: u64 = 3600;

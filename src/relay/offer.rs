@@ -160,7 +160,7 @@ enum Word {
 
 fn word(entry: &NewEntry, heard: Result<Heard, Missed>) -> Word {
     let Ok(mut heard) = heard else { return Word::Divided(heard) };
-    let is_owed = heard.reports == Reports::None && entry.envelope.recipients.iter().any(wants_success);
+    let is_owed = heard.reports != Reports::Onward && entry.envelope.recipients.iter().any(wants_success);
     let all = |is: fn(&Answer) -> bool| heard.answers.iter().all(is);
     let is_alike =
         (!is_owed && all(|answer| matches!(answer, Answer::Accepted(_)))) || all(|answer| matches!(answer, Answer::Permanent(_)));

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::smtp::client::Protocol;
+
 crate::options! {
     /// Where mail goes next.
     pub struct Options {
-        /// The next hop as `host:port`, or a list of hops that share the load and stand in for each other: `"host:port*3"` gets three times as much, `"host:port*0"` only what no other can take. Port 465 speaks TLS from the first octet. `"mx"` asks DNS for the mail servers of each recipient's domain.
+        /// The next hop as `host:port`, or a list of hops that share the load and stand in for each other: `"host:port*3"` gets three times as much, `"host:port*0"` only what no other can take. `"lmtp://host:port"` speaks LMTP. Port 465 speaks TLS from the first octet. `"mx"` asks DNS for the mail servers of each recipient's domain.
         next_hop: NextHops = NextHops::default(),
         /// TLS towards it: `none`, `opportunistic` (use it if offered; where it fails, ten minutes without, unless there is a password), `required`, `verified` (required, and its certificate must hold). By `mx` the least that is demanded beside what the domain publishes by DANE or MTA-STS, which is always kept; `verified` then takes only mail servers that one of these proves.
         tls: Tls = Tls::Opportunistic,
@@ -118,21 +120,29 @@ pub struct Share {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// Its share of the load; 0 is none while another can be reached.
     pub weight: u32,
 }
 
 impl Share {
-    /// Parses `host:port` or `host:port*weight`.
+    /// Parses `host:port` or `host:port*weight`, with `lmtp://` before it or not.
     pub fn parse(text: &str) -> Option<Self> {
         let (hop, weight) = match text.split_once('*') {
             Some((hop, weight)) => (hop, weight.parse().ok()?),
             None => (text, 1),
         };
+        let (protocol, hop) = match hop.strip_prefix("lmtp://") {
+            Some(hop) => (Protocol::Lmtp, hop),
+            None => (Protocol::Smtp, hop),
+        };
         let (host, port) = hop.rsplit_once(':')?;
         let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let port = port.parse().ok().filter(|port| *port > 0)?;
-        (!host.is_empty()).then(|| Self { host: host.to_owned(), port, weight })
+        // RFC 2033 §5: LMTP must not be spoken on the port of SMTP.
+        let is_right = !host.is_empty() && (protocol == Protocol::Smtp || port != 25);
+        is_right.then(|| Self { host: host.to_owned(), port, protocol, weight })
     }
 }
 
@@ -184,6 +194,8 @@ mod tests {
             ("127.0.0.1:25", Some(("127.0.0.1", 25, 1))),
             ("smtp.example.org:465*3", Some(("smtp.example.org", 465, 3))),
             ("[2001:db8::1]:587*0", Some(("2001:db8::1", 587, 0))),
+            ("lmtp://[::1]:24*2", Some(("::1", 24, 2))),
+            ("lmtp://127.0.0.1:25", None),
             ("smtp.example.org", None),
             ("mx", None),
             (":25", None),
@@ -194,6 +206,8 @@ mod tests {
         ] {
             let share = Share::parse(text);
             assert_eq!(share.as_ref().map(|share| (share.host.as_str(), share.port, share.weight)), expect, "{text}");
+            let is_lmtp = share.is_some_and(|share| share.protocol == Protocol::Lmtp);
+            assert_eq!(is_lmtp, expect.is_some() && text.starts_with("lmtp://"), "{text}");
         }
     }
 

@@ -14,10 +14,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustls::ClientConfig;
 
+use super::announcement::{mail, rcpt};
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
 use super::framing::{CrlfWriter, Unsendable};
 use crate::event::meter::Connected;
-use crate::mail::{BodyType, Domain, EnhancedStatus, Envelope, Notify, Recipient, RequireTls, Return, ReversePath, Utf8};
+use crate::mail::{Domain, EnhancedStatus, Envelope, RequireTls, Utf8};
 use crate::secret::Secret;
 use crate::transport::report::Wrong;
 
@@ -32,6 +33,18 @@ pub struct Hop {
     pub address: Option<IpAddr>,
     /// The address of ours to come from; none is the system's choice.
     pub source: Option<IpAddr>,
+    /// What is spoken there.
+    pub protocol: Protocol,
+}
+
+/// How mail is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// One answer to the dot, for everybody. RFC 5321.
+    #[default]
+    Smtp,
+    /// To where mail ends: an answer to the dot for each recipient. RFC 2033.
+    Lmtp,
 }
 
 impl Hop {
@@ -138,6 +151,7 @@ pub enum Stage {
 pub struct Connection {
     dialogue: Dialogue,
     offered: Capabilities,
+    protocol: Protocol,
     state: State,
     _connected: Connected,
 }
@@ -171,7 +185,7 @@ impl Connection {
         opening.greet(hello).await?;
         let opening = opening.secure(hop, hello, security).await?;
         let (dialogue, offered) = opening.authenticate(credentials).await?;
-        Ok(Self { dialogue, offered, state: State::Ready, _connected: Connected::new("relay") })
+        Ok(Self { dialogue, offered, protocol: hop.protocol, state: State::Ready, _connected: Connected::new("relay") })
     }
 
     /// One whole transaction: [`begin`](Self::begin), then [`finish`](Self::finish). One answer per recipient, in their order.
@@ -198,6 +212,8 @@ impl Connection {
         match (go_ahead.code, waiting) {
             (354, true) => self.write_body(body, answers).await,
             // RFC 2920 §3.1: DATA was taken although nobody is to get it: an empty message ends it.
+            // In LMTP nobody answers that; the connection is of no use any more.
+            (354, false) if self.protocol == Protocol::Lmtp => Ok(Pending { answers, writer: None }),
             (354, false) => {
                 let reply = self.dialogue.ask(".", DATA_END).await.map_err(|error| Trouble::io(Stage::BeforeDot, &error))?;
                 self.state = if reply.code == 421 { State::Busy } else { State::Dirty };
@@ -223,14 +239,45 @@ impl Connection {
         }
         let lost = |error: io::Error| Trouble::io(Stage::AfterDot, &error);
         self.dialogue.flush(BLOCK).await.map_err(lost)?;
-        let reply = self.dialogue.hear(DATA_END).await.map_err(lost)?;
-        self.state = if reply.code == 421 { State::Busy } else { State::Ready };
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Answer::to_dot(&reply))).collect())
+        match self.protocol {
+            Protocol::Smtp => {
+                let reply = self.dialogue.hear(DATA_END).await.map_err(lost)?;
+                self.state = if reply.code == 421 { State::Busy } else { State::Ready };
+                Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Answer::to_dot(&reply))).collect())
+            }
+            Protocol::Lmtp => Ok(self.hear_each(answers).await),
+        }
+    }
+
+    /// A reply for each recipient that was taken, in their order. RFC 2033 §4.2. Who has none when the connection is
+    /// lost may have the message or not, and is asked again; the others are settled.
+    async fn hear_each(&mut self, answers: Vec<Option<Answer>>) -> Vec<Answer> {
+        let mut heard = Vec::with_capacity(answers.len());
+        let mut lost: Option<Said> = None;
+        for answer in answers {
+            let answer = match (answer, &lost) {
+                (Some(answer), _) => answer,
+                (None, Some(said)) => Answer::Temporary(said.clone()),
+                (None, None) => match self.dialogue.hear(DATA_END).await {
+                    Ok(reply) if reply.code == 421 => Answer::Temporary(lost.insert(reply.said()).clone()),
+                    Ok(reply) => Answer::to_dot(&reply),
+                    Err(error) => Answer::Temporary(lost.insert(Trouble::io(Stage::AfterDot, &error).said).clone()),
+                },
+            };
+            heard.push(answer);
+        }
+        self.state = if lost.is_some() { State::Busy } else { State::Ready };
+        heard
     }
 
     /// Whether the peer carries delivery-report wishes on (DSN). Where it does not, a NOTIFY=SUCCESS is ours to answer. RFC 3461 §5.2.2.
     pub const fn carries_dsn(&self) -> bool {
         self.offered.dsn
+    }
+
+    /// What is spoken on it.
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Whether the connection is under TLS.
@@ -518,60 +565,9 @@ impl Body {
     }
 }
 
-/// MAIL, with those parameters that the peer offered to take.
-fn mail(envelope: &Envelope, size: u64, offered: Capabilities) -> String {
-    let mut line = match &envelope.reverse_path {
-        ReversePath::Null => String::from("MAIL FROM:<>"),
-        ReversePath::Mailbox(mailbox) => format!("MAIL FROM:<{mailbox}>"),
-    };
-    if offered.size.is_some() {
-        line += &format!(" SIZE={size}");
-    }
-    if offered.eight_bit && envelope.body == BodyType::EightBitMime {
-        line += " BODY=8BITMIME";
-    }
-    if offered.utf8 && envelope.utf8 == Utf8::Yes {
-        line += " SMTPUTF8";
-    }
-    if envelope.require_tls == RequireTls::Yes {
-        line += " REQUIRETLS";
-    }
-    if offered.dsn {
-        line += match envelope.ret {
-            Some(Return::Full) => " RET=FULL",
-            Some(Return::Headers) => " RET=HDRS",
-            None => "",
-        };
-        if let Some(id) = &envelope.envelope_id {
-            line += &format!(" ENVID={id}");
-        }
-    }
-    line
-}
-
-/// RCPT, with the delivery-report wishes if the peer carries them on. RFC 3461 §5.2.1.
-fn rcpt(recipient: &Recipient, offered: Capabilities) -> String {
-    let mut line = format!("RCPT TO:<{}>", recipient.forward_path);
-    if !offered.dsn {
-        return line;
-    }
-    match recipient.notify {
-        None => {}
-        Some(Notify::Never | Notify::On { success: false, failure: false, delay: false }) => line += " NOTIFY=NEVER",
-        Some(Notify::On { success, failure, delay }) => {
-            let words = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
-            let words: Vec<&str> = words.into_iter().filter_map(|(is_asked, word)| is_asked.then_some(word)).collect();
-            line += &format!(" NOTIFY={}", words.join(","));
-        }
-    }
-    if let Some(original) = &recipient.original {
-        line += &format!(" ORCPT={original}");
-    }
-    line
-}
-
 /// RFC 8689 §7.
 pub const REQUIRETLS_UNKEPT: EnhancedStatus = EnhancedStatus::new(5, 7, 30);
+
 /// For an outcome of our own.
 const EIGHT_BIT: &str = "the next hop takes no eight-bit text (8BITMIME)";
 /// Recipients announced at once: their replies stay below any socket buffer, so neither side can block the other.

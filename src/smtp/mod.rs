@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use crate::mail::{EnhancedStatus, Envelope};
 use crate::queue;
 
+mod announcement;
 pub mod client;
 pub mod command;
 pub mod dialogue;

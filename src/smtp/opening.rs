@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use super::client::{Credentials, Hop, Security, Stage, Trouble};
+use super::client::{Credentials, Hop, Protocol, Security, Stage, Trouble};
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
 use crate::mail::Domain;
 use crate::transport::report::Wrong;
@@ -25,6 +25,7 @@ use crate::transport::report::Wrong;
 pub(super) struct Opening {
     dialogue: Dialogue,
     offered: Capabilities,
+    protocol: Protocol,
 }
 
 /// TCP, TLS where it comes first, and the banner.
@@ -43,7 +44,7 @@ pub(super) async fn connect(hop: &Hop, security: &Security) -> Result<Opening, T
     let mut dialogue = Dialogue::new(socket);
     let banner = dialogue.hear(GREETING).await.map_err(|error| Trouble::io(Stage::Greeting, &error))?;
     expect(Stage::Greeting, &banner)?;
-    Ok(Opening { dialogue, offered: Capabilities::default() })
+    Ok(Opening { dialogue, offered: Capabilities::default(), protocol: hop.protocol })
 }
 
 /// TCP to the first of its addresses that answers, from the address of ours that is asked for.
@@ -67,14 +68,15 @@ async fn reach(hop: &Hop) -> std::io::Result<TcpStream> {
 }
 
 impl Opening {
-    /// EHLO, or HELO where that is unknown. RFC 5321 §3.2.
+    /// EHLO, or HELO where that is unknown (RFC 5321 §3.2); LHLO alone for LMTP (RFC 2033 §4.1).
     pub(super) async fn greet(&mut self, hello: &Domain) -> Result<(), Trouble> {
-        let reply = self.ask(&format!("EHLO {hello}"), Stage::Greeting).await?;
+        let verb = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
+        let reply = self.ask(&format!("{verb} {hello}"), Stage::Greeting).await?;
         if reply.is_positive() {
             self.offered = reply.capabilities();
             return Ok(());
         }
-        if reply.is_temporary() {
+        if reply.is_temporary() || self.protocol == Protocol::Lmtp {
             return expect(Stage::Greeting, &reply);
         }
         self.offered = Capabilities::default();
@@ -102,7 +104,7 @@ impl Opening {
         };
         let socket = shake_hands(hop, config, stream).await?;
         // RFC 3207 §4.2: what was offered in the clear is forgotten.
-        let mut secured = Self { dialogue: Dialogue::new(socket), offered: Capabilities::default() };
+        let mut secured = Self { dialogue: Dialogue::new(socket), offered: Capabilities::default(), protocol: hop.protocol };
         secured.greet(hello).await.map_err(not_secured)?;
         Ok(secured)
     }

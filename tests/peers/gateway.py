@@ -214,3 +214,72 @@ def ending(gateway, place):
     finally:
         gateway.stop()
         shutil.rmtree(place, ignore_errors=True)
+
+
+class Dovecot:
+    """An LMTP server with mailboxes: `anders` and `lars` have room, `full` has none, nobody else is known."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir()
+        self.port = free_port()
+        mail = self.directory / "mail"
+        mail.mkdir()
+        shutil.chown(mail, "mail", "mail")
+        users = "".join(f"{name}:{{PLAIN}}x::::::{quota}\n" for name, quota in (("anders", ""), ("lars", ""), ("full", "userdb_quota_rule=*:bytes=10")))
+        (self.directory / "users").write_text(users)
+        (self.directory / "dovecot.conf").write_text(f"""
+base_dir = {self.directory}/run
+state_dir = {self.directory}/state
+log_path = {self.directory}/log
+protocols = lmtp
+ssl = no
+auth_username_format = %n
+mail_location = maildir:{mail}/%n
+mail_uid = mail
+mail_gid = mail
+first_valid_uid = 1
+first_valid_gid = 1
+postmaster_address = postmaster@example.org
+mail_plugins = quota
+plugin {{
+  quota = maildir:User
+}}
+passdb {{
+  driver = passwd-file
+  args = {self.directory}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = {self.directory}/users
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {self.port}
+  }}
+}}
+""")
+        self.process = None
+
+    def start(self):
+        for place in (self.directory, self.directory.parent):
+            place.chmod(0o755)
+        self.process = subprocess.Popen(["dovecot", "-F", "-c", str(self.directory / "dovecot.conf")])
+        wait_for_port(self.port, self.process)
+        return self
+
+    def mails(self, user):
+        return [path.read_bytes() for path in sorted((self.directory / "mail" / user / "new").glob("*"))]
+
+    def wait_for(self, user, count, seconds=30):
+        end = time.monotonic() + seconds
+        while len(self.mails(user)) < count:
+            if time.monotonic() > end:
+                raise SystemExit(f"{user} has {len(self.mails(user))} mails and not {count} after {seconds} s\n{(self.directory / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        return self.mails(user)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()

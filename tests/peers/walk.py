@@ -26,7 +26,7 @@ import dkim
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from gateway import Gateway, Postfix, authority, free_port, workplace
+from gateway import Dovecot, Gateway, Postfix, authority, free_port, workplace
 
 
 def claim(text, holds, detail=""):
@@ -444,6 +444,37 @@ def behind_postfix(program, place):
         postfix.stop()
 
 
+def lmtp(program, place):
+    """Dovecot's LMTP server as next hop: each recipient has a fate of its own."""
+    dovecot = Dovecot(f"{place}/dovecot").start()
+    gateway = Gateway(program, f"{place}/lmtp", f"127.0.0.1:{dovecot.port}")
+    config = gateway.directory / "waxseal.toml"
+    config.write_text(config.read_text().replace(f'"127.0.0.1:{dovecot.port}"', f'"lmtp://127.0.0.1:{dovecot.port}"'))
+    gateway.start()
+    try:
+        client = smtplib.SMTP("127.0.0.1", gateway.smtp)
+        sent = plain("lars@example.org", "anders@example.org").as_bytes()
+        client.sendmail("lars@example.org", ["anders@example.org", "full@example.org", "nobody@example.org"], sent, rcpt_options=["NOTIFY=SUCCESS,FAILURE"])
+        client.quit()
+        arrived = dovecot.wait_for("anders", 1)[0]
+        claim("Dovecot takes mail by LMTP, byte for byte", below_trace(arrived) == sent.replace(b"\r\n", b"\n"))
+        reports = [email.message_from_bytes(raw, policy=email.policy.default) for raw in dovecot.wait_for("lars", 2)]
+        fates = {}
+        for report in reports:
+            for part in report.get_payload()[1].get_payload()[1:]:
+                fates[part["Final-Recipient"].split("; ")[1]] = (part["Action"], part["Status"], part["Diagnostic-Code"])
+        claim("who is over quota and who is not known fail alone", [fates[f"{name}@example.org"][0] for name in ("full", "nobody")] == ["failed", "failed"])
+        claim("with what Dovecot said", all(fates[f"{name}@example.org"][2].startswith("smtp; 55") for name in ("full", "nobody")), fates["full@example.org"][2])
+        claim("who has it is reported as delivered", fates["anders@example.org"][0] == "delivered")
+        claim("and none comes twice", len(dovecot.mails("anders")) == 1 and gateway.waiting() == [])
+    except BaseException:
+        sys.stderr.write(gateway.log()[-4000:])
+        raise
+    finally:
+        gateway.stop()
+        dovecot.stop()
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--program", required=True)
@@ -474,6 +505,7 @@ def main():
         open_relay(arguments.program, place, postfix.port)
         next_hop_with_auth(arguments.program, place)
         behind_postfix(arguments.program, place)
+        lmtp(arguments.program, place)
         under_systemd(arguments.program, place)
     except BaseException:
         sys.stderr.write(gateway.log()[-4000:])

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::gateway::Gateway;
 use crate::mail::{BodyType, Domain, Envelope, Mailbox, Recipient, RequireTls, ReversePath, Utf8};
-use crate::smtp::client::{Body, Connection, Hop, Security};
+use crate::smtp::client::{Body, Connection, Hop, Protocol, Security};
 
 mod overview;
 mod samples;
@@ -121,7 +121,7 @@ fn set_up(place: &Place, hop: u16, [smtp, web, admin]: [u16; 3]) -> Result<Confi
 }
 
 async fn send(port: u16, clock: &Clock, out: &mut dyn Write) -> Result<(), Failed> {
-    let hop = Hop { host: String::from("127.0.0.1"), port, address: None, source: None };
+    let hop = Hop { host: String::from("127.0.0.1"), port, address: None, source: None, protocol: Protocol::Smtp };
     let hello = Domain::parse("laptop.clinic.example").map_err(|bad| Failed(bad.to_string()))?;
     let mut connection = Connection::open(&hop, &hello, &Security::None, None).await.map_err(|trouble| Failed(trouble.said.words))?;
     for (number, sample) in samples::samples(clock.now()).into_iter().enumerate() {

@@ -97,3 +97,49 @@ fn slots_of_a_process_that_died_are_found_again_and_those_of_waiting_mail_kept()
     let lease = run.queue.lease(Lane::default(), at(1), 1).unwrap().remove(0);
     assert_eq!(length(&run.queue, &lease), 17 + 7);
 }
+
+/// Octets of this process that are in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+#[ignore = "minutes: a million entries on a disk"]
+fn a_million_entries_wait_in_bounded_memory() {
+    let count: usize = std::env::var("ENTRIES").map_or(1_000_000, |count| count.parse().unwrap());
+    let (folder, ring) = (tempfile::tempdir().unwrap(), Arc::new(KeyRing::generate()));
+    let run = Run::open(folder.path(), &ring);
+    let before = resident();
+    for page in 0..count / 1000 {
+        let entries = (0..1000).map(|_| entry("ann@example.org", &["b@example.net"], "x")).collect();
+        run.queue.commit(entries, vec![], at(page as i64)).unwrap();
+    }
+    let grown = resident().saturating_sub(before);
+    drop(run);
+    let before = resident();
+    let begun = std::time::Instant::now();
+    let run = Run::open(folder.path(), &ring);
+    let (opened, took) = (resident().saturating_sub(before), begun.elapsed());
+    let begun = std::time::Instant::now();
+    let leases = run.queue.lease(Lane::default(), at(count as i64), 20).unwrap();
+    let leased = begun.elapsed();
+    let begun = std::time::Instant::now();
+    assert!(run.queue.lease_overdue(Lane::default(), at(3600), 20).unwrap().is_empty());
+    let overdue = begun.elapsed();
+    println!(
+        "{count} entries: {} octets of memory an entry while they came, {} after a start of {took:?}; {} leased in {leased:?}, none overdue in {overdue:?}",
+        grown / count,
+        opened / count,
+        leases.len(),
+    );
+    assert_eq!((run.queue.waiting(), leases.len()), (count, 20));
+    // A page of records and the caches of the store come on top, whatever waits.
+    assert!(grown.max(opened) < count * ENTRY_MAX + CACHES, "{grown} {opened}");
+}
+
+/// Octets of memory that one entry may cost.
+const ENTRY_MAX: usize = 256;
+/// What the record store may keep of its pages.
+const CACHES: usize = 256 << 20;

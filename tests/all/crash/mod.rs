@@ -3,6 +3,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod engines;
+mod holds;
 mod offers;
 pub mod raw_sink;
 pub mod relays;

@@ -195,7 +195,7 @@ impl Conversation {
             return Stage::Auth(line);
         }
         match line.split(' ').next().unwrap_or_default().to_ascii_uppercase().as_str() {
-            "EHLO" | "HELO" => Stage::Ehlo,
+            "EHLO" | "HELO" | "LHLO" => Stage::Ehlo,
             "STARTTLS" => Stage::StartTls,
             "AUTH" => Stage::Auth(line),
             "MAIL" => Stage::Mail(line),

@@ -216,6 +216,55 @@ fn assert_is_report(octets: &[u8], action: &str) {
 }
 
 #[test]
+fn an_lmtp_hop_answers_for_each_recipient_and_a_loss_in_between_is_for_the_rest() {
+    let dots = AtomicUsize::new(0);
+    let sink = RawSink::start(move |stage| match stage {
+        Stage::Ehlo => say("250-sink.example.net\n250 PIPELINING"),
+        Stage::Rcpt(line) if line.contains("nobody@") => say("550 5.1.1 nobody"),
+        Stage::Dot(_) => match dots.fetch_add(1, Ordering::SeqCst) {
+            0 => say("250 2.0.0 in\n451 4.2.2 later\n552 5.2.2 full\n250 2.0.0 in"),
+            // The reports about the first, to one recipient each.
+            1 | 2 => say("250 2.0.0 in"),
+            3 => Act::SayAndClose("250 2.0.0 in".into()),
+            _ => say("250 2.0.0 in"),
+        },
+        _ => obliging(stage),
+    });
+    let (twins, ring) = stores();
+    let house = House::start(&twins, &ring, &format!("lmtp://{}", sink.address));
+    let to = |names: &[&str]| names.iter().map(|name| format!("{name}@example.net")).collect::<Vec<_>>();
+    let send = |names: &[&str]| {
+        let to = to(names);
+        let mut new = entry("ann@example.org", &to.iter().map(String::as_str).collect::<Vec<_>>(), "x");
+        let wish = Some(Notify::On { success: true, failure: true, delay: false });
+        new.envelope.recipients.iter_mut().filter(|to| to.forward_path.to_string() == "told@example.net").for_each(|to| to.notify = wish);
+        house.send(vec![new]);
+    };
+    let open = || {
+        let listed = house.queue.list(None, 9).unwrap();
+        let to =
+            |listed: &waxseal::queue::Listed| listed.envelope.recipients.iter().map(|to| to.forward_path.to_string()).collect::<Vec<_>>();
+        listed.iter().flat_map(to).collect::<Vec<_>>()
+    };
+    send(&["in", "nobody", "late", "full", "told"]);
+    wait_until(|| open() == ["late@example.net"]);
+    let texts: Vec<String> = sink.taken().iter().map(|taken| String::from_utf8_lossy(&taken.octets).into_owned()).collect();
+    let about = |action: &str| texts.iter().filter(|text| text.contains(action)).collect::<Vec<_>>();
+    let (failed, delivered) = (about("Action: failed"), about("Action: delivered"));
+    assert!(failed.len() == 1 && failed[0].contains("smtp; 552 full") && failed[0].contains("smtp; 550 nobody"), "{failed:?}");
+    assert!(delivered.len() == 1 && delivered[0].contains("told@example.net"), "{delivered:?}");
+    send(&["first", "second"]);
+    wait_until(|| open().contains(&"second@example.net".to_owned()) && !open().contains(&"first@example.net".to_owned()));
+    assert!(sink.wire().iter().all(|wire| !contains_line(wire, "EHLO") && contains_line(wire, "LHLO")));
+    house.later(61);
+    house.until_empty();
+}
+
+fn contains_line(wire: &[u8], verb: &str) -> bool {
+    String::from_utf8_lossy(wire).lines().any(|line| line.starts_with(verb))
+}
+
+#[test]
 fn a_loss_after_the_dot_is_tried_again_and_a_pooled_connection_that_died_is_replaced_at_once() {
     let dots = AtomicUsize::new(0);
     let sink = RawSink::start(move |stage| match stage {

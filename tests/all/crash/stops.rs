@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{EnhancedStatus, Notify, ReversePath};
-use waxseal::queue::{Carries, Diagnostic, Fate, Lane, Lease, Options, Outcome, Queue, Reports};
+use waxseal::queue::{Carries, Diagnostic, Fate, Lane, Lease, Options, Outcome, Queue, Reports, Waits};
 use waxseal::store::Write;
 
 use super::twins::Twins;
@@ -297,10 +297,10 @@ fn the_operator_lists_shows_hurries_and_drops() {
     let listed = queue.list(None, 2).unwrap();
     assert_eq!(listed.iter().map(|entry| entry.arrived).collect::<Vec<_>>(), [at(0), at(1)]);
     let rest = queue.list(Some(listed[1].id), 9).unwrap();
-    assert_eq!((rest.len(), rest[0].arrived, rest[0].next, rest[0].attempts), (1, at(2), at(65), 1));
+    assert_eq!((rest.len(), rest[0].arrived, rest[0].waits, rest[0].attempts), (1, at(2), Waits::Until(at(65)), 1));
     assert_eq!(rest[0].last, Some(why(4)));
     assert_eq!(queue.next_due(Lane::default()), Some(at(65)));
-    assert!(queue.retry(listed[1].id, at(6)).unwrap());
+    assert_eq!(queue.retry(&[listed[1].id], at(6)).done, 1);
     assert_eq!(queue.lease(Lane::default(), at(6), 9).unwrap().iter().map(|lease| lease.id).collect::<Vec<_>>(), [listed[1].id]);
     assert_eq!(queue.drop_entry(rest[0].id).unwrap(), Some(vec![]));
     assert_eq!(queue.drop_entry(rest[0].id).unwrap(), None);

@@ -10,14 +10,20 @@ use waxseal::mail::{
 };
 use waxseal::net::tls::client_any;
 use waxseal::secret::Secret;
-use waxseal::smtp::client::{Answer, Body, Connection, Credentials, Hop, Security, Stage, Trouble};
+use waxseal::smtp::client::{Answer, Body, Connection, Credentials, Hop, Protocol, Security, Stage, Trouble};
 
 use super::gate::{Gate, With, options};
 
 /// A next hop that answers each line by the first rule that it begins with, and keeps what it heard.
 async fn next_hop(rules: &'static [(&'static str, &'static str)]) -> (Hop, Arc<Mutex<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hop = Hop { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), address: None, source: None };
+    let hop = Hop {
+        host: "127.0.0.1".into(),
+        port: listener.local_addr().unwrap().port(),
+        address: None,
+        source: None,
+        protocol: Protocol::Smtp,
+    };
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&heard);
     tokio::spawn(async move {
@@ -192,7 +198,7 @@ async fn tls_that_is_demanded_and_not_offered_is_trouble() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_client_and_our_server_understand_each_other() {
     let gate = Gate::open(options("relay_networks = []"), With { tls: true, users: true, tls_first: false }).await;
-    let hop = Hop { host: "127.0.0.1".into(), port: gate.address.port(), address: None, source: None };
+    let hop = Hop { host: "127.0.0.1".into(), port: gate.address.port(), address: None, source: None, protocol: Protocol::Smtp };
     let credentials = |password: &str| Credentials { username: "ann@example.org".into(), password: Secret::new(password.to_owned()) };
     let security = Security::Required(client_any().unwrap());
     let wrong = Connection::open(&hop, &hello(), &security, Some(&credentials("x"))).await.err().unwrap();

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use waxseal::clock::Clock;
 use waxseal::mail::{Admd, Domain, EnhancedStatus, Envelope, Mailbox};
 use waxseal::net::tls::{Certificates, server_config};
-use waxseal::smtp::client::{Answer, Body, Connection, Hop, Security};
+use waxseal::smtp::client::{Answer, Body, Connection, Hop, Protocol, Security};
 use waxseal::smtp::rights::{Grants, Rights};
 use waxseal::smtp::server::{Server, Setup, Start};
 use waxseal::smtp::users::Users;
@@ -140,7 +140,7 @@ impl Intake for Relaying {
             "slow" => std::future::pending().await,
             _ => {}
         }
-        let hop = Hop { host: "127.0.0.1".into(), port: self.sink.port(), address: None, source: None };
+        let hop = Hop { host: "127.0.0.1".into(), port: self.sink.port(), address: None, source: None, protocol: Protocol::Smtp };
         let hello = Domain::parse("gate.example.org").unwrap();
         let mut connection = Connection::open(&hop, &hello, &Security::None, None).await.unwrap();
         let size = message.bytes.len() as u64;

@@ -2,10 +2,10 @@
 //! without its LF, no LF without its CR, every line that begins with a dot stuffed. RFC 5321 §2.3.8, §4.5.2.
 
 use bytes::Bytes;
-use waxseal::mail::dsn::{Action, Fate, Report};
+use waxseal::mail::dsn::{Action, Fate, Report, Returned, Words};
 use waxseal::mail::{Domain, EnhancedStatus, Message, dsn};
 use waxseal::policy::{Decision, Form, Protection, Wish};
-use waxseal::smtp::client::{Answer, Body, Connection, Hop, Security};
+use waxseal::smtp::client::{Answer, Body, Connection, Hop, Protocol, Security};
 use waxseal::transform::Plan;
 use waxseal::transform::dkim::Signers;
 
@@ -105,7 +105,9 @@ fn report(envelope: &waxseal::mail::Envelope, evil: &str) -> Bytes {
         remote: Some(evil.to_owned()),
     };
     let fates: Vec<Fate> = envelope.recipients.iter().map(said).collect();
-    let report = Report { admd: &admd(), envelope, arrived: now(), fates: &fates, header: b"Subject: .\r\n .\r\n", seed: [9; 16] };
+    let words = Words { subject: evil.into(), from: evil.into(), lead: evil.into(), reason: evil.into() };
+    let returned = Returned::Header(b"Subject: .\r\n .\r\n");
+    let report = Report { admd: &admd(), envelope, arrived: now(), fates: &fates, words: &words, returned, seed: [9; 16] };
     dsn::compose(&report, &mailbox("ann@example.org"), now())
 }
 
@@ -130,7 +132,7 @@ fn message(dice: &mut Dice) -> Vec<u8> {
 }
 
 async fn open(sink: &RawSink) -> Connection {
-    let hop = Hop { host: "127.0.0.1".into(), port: sink.address.port(), address: None, source: None };
+    let hop = Hop { host: "127.0.0.1".into(), port: sink.address.port(), address: None, source: None, protocol: Protocol::Smtp };
     Connection::open(&hop, &Domain::parse("gate.example.org").unwrap(), &Security::None, None).await.unwrap()
 }
 

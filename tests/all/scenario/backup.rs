@@ -17,16 +17,16 @@ use super::house::{House, for_recipient, link};
 use super::monitor::get;
 use crate::crash::raw_sink::{RawSink, Stage, obliging, say};
 
-fn waxseal(house: &House, words: &[&str]) -> Output {
+pub fn waxseal(house: &House, words: &[&str]) -> Output {
     let configuration = house.path("waxseal.toml");
     Command::new(env!("CARGO_BIN_EXE_waxseal")).args(words).arg("--config").arg(configuration).stdin(Stdio::null()).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+pub fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn done(output: Output) -> String {
+pub fn done(output: Output) -> String {
     assert!(output.status.success(), "{}", told(&output));
     told(&output)
 }
@@ -137,7 +137,7 @@ fn what_has_ended_stays_ended_and_what_waited_is_held() {
     let id = listed.split_whitespace().next().unwrap();
     assert!(done(waxseal(&told.house, &["queue", "show", id])).contains("next      held"));
     assert!(get(told.house.admin, "/metrics", "127.0.0.1").1.contains("waxseal_queue_entries{what=\"held\"} 1.0"));
-    done(waxseal(&told.house, &["queue", "retry", id]));
+    done(waxseal(&told.house, &["queue", "release", id]));
     crate::crash::raw_sink::wait_until(|| !done(waxseal(&told.house, &["queue", "show", id])).contains("next      held"));
 }
 

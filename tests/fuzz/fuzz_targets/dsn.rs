@@ -2,7 +2,7 @@
 #![no_main]
 
 use jiff::Timestamp;
-use waxseal::mail::dsn::{Action, Fate, Report, compose};
+use waxseal::mail::dsn::{Action, Fate, Report, Returned, Words, compose};
 use waxseal::mail::{Admd, BodyType, Domain, EnhancedStatus, Envelope, EnvelopeId, Mailbox, Message, OriginalRecipient, Recipient, RequireTls, ReversePath, Utf8};
 use waxseal::smtp::framing::CrlfWriter;
 
@@ -27,7 +27,9 @@ libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
         utf8: Utf8::No,
         require_tls: RequireTls::No,
     };
-    let report = Report { admd: &admd, envelope: &envelope, arrived: Timestamp::UNIX_EPOCH, fates: &fates, header, seed: [7; 16] };
+    let words = Words { subject: String::from("subject"), from: String::from("from"), lead: String::from("lead"), reason: String::from("reason") };
+    let returned = if octets.len() % 2 == 0 { Returned::Header(header) } else { Returned::Whole(header) };
+    let report = Report { admd: &admd, envelope: &envelope, arrived: Timestamp::UNIX_EPOCH, fates: &fates, words: &words, returned, seed: [7; 16] };
     let octets = compose(&report, &mailbox("ann@example.org"), Timestamp::UNIX_EPOCH);
     let (mut writer, mut wire) = (CrlfWriter::default(), Vec::new());
     writer.write(&octets, &mut wire).and_then(|()| writer.finish(&mut wire)).expect("it can be sent");

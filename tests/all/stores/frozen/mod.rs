@@ -21,7 +21,7 @@ use super::super::crash::one_lane;
 use super::life::{House, hours, house, live, parcel, start};
 
 /// What the releases wrote, oldest first.
-const FROZEN: [(&str, &[u8]); 1] = [("v1", include_bytes!("v1.zip"))];
+const FROZEN: [(&str, &[u8]); 2] = [("v1", include_bytes!("v1.zip")), ("v2", include_bytes!("v2.zip"))];
 const LINKS: &str = "links";
 const BODY: &[u8] = b"body of the parcel";
 
