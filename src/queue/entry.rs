@@ -402,7 +402,8 @@ pub(super) mod tests {
 
     #[test]
     fn an_entry_of_the_first_version_is_read_and_one_that_was_held_is_held() {
-        let whole = entry(vec![Recipient::new(mailbox("b@example.net"))]);
+        let mut whole = entry(vec![Recipient::new(mailbox("b@example.net"))]);
+        whole.envelope.require_tls = RequireTls::No;
         for (next, standing) in [(7, Standing::Scheduled), (FIRST_HELD, Standing::Held(5))] {
             let first = FirstHead { version: FIRST_VERSION, arrived: 5, next, told: Told::Late };
             let record = postcard::to_allocvec(&(first, Stored::from(&whole))).unwrap();

@@ -13,7 +13,7 @@ use super::index::{Millis, Turn};
 use super::settlement::wants;
 use super::spool::{self, fault, lock};
 use super::{Diagnostic, Fate, LEASE, Outcome, Queue, QueueId, Revoke, SET_ASIDE, absence, damaged, report, revoke};
-use crate::clock::Moment;
+use crate::clock::{Certainty, Moment};
 use crate::event::{Event, emit};
 use crate::mail::dsn::Action;
 use crate::mail::{Domain, EnhancedStatus, Envelope, Mailbox};
@@ -209,7 +209,9 @@ impl Queue {
         let failed = |recipient: &Mailbox| Outcome { recipient: recipient.clone(), fate: Fate::Failed(why.clone()) };
         let outcomes: Vec<Outcome> = meant.iter().map(|to| failed(&to.forward_path)).collect();
         let is_told = meant.iter().any(|to| wants(to, Action::Failed)) && report::addressee(&entry.envelope, &self.admd).is_ok();
-        let died = self.try_settle(id, &outcomes, Moment::from(now)).inspect_err(|_| lock(&self.index).give_back(id, before))?;
+        // Nothing is over for those who are not meant.
+        let moment = Moment { now, certainty: Certainty::InDoubt };
+        let died = self.try_settle(id, &outcomes, moment).inspect_err(|_| lock(&self.index).give_back(id, before))?;
         emit(&Event::Bounced { id: &id.to_string(), recipients: outcomes.len() });
         tally.done += 1;
         tally.untold += usize::from(!is_told);

@@ -181,15 +181,19 @@ mod tests {
     #[test]
     fn a_message_comes_back_whole_only_where_that_was_asked_for_and_no_link_is_in_it() {
         let text = b"Subject: x\r\n\r\nbody\r\n";
-        let whole = |ret, carries, size| {
+        let kept = |ret, carries, size, require_tls| {
             let mut entry = super::super::entry::tests::entry(vec![]);
-            (entry.envelope.ret, entry.carries, entry.size) = (ret, carries, size);
-            matches!(Kept::of(&entry, Box::new(std::io::Cursor::new(text.to_vec()))).unwrap(), Kept::Whole(_))
+            (entry.envelope.ret, entry.carries, entry.size, entry.envelope.require_tls) = (ret, carries, size, require_tls);
+            Kept::of(&entry, Box::new(std::io::Cursor::new(text.to_vec()))).unwrap()
         };
+        let whole = |ret, carries, size| matches!(kept(ret, carries, size, RequireTls::No), Kept::Whole(_));
         assert!(whole(Some(Return::Full), Carries::Nothing, 20));
         assert!(!whole(Some(Return::Full), Carries::Link([1; 16]), 20));
         assert!(!whole(Some(Return::Full), Carries::Nothing, WHOLE_MAX + 1));
         assert!(!whole(Some(Return::Headers), Carries::Nothing, 20) && !whole(None, Carries::Nothing, 20));
+        // The report may go where the message must not.
+        let of_secret = kept(Some(Return::Full), Carries::Nothing, 20, RequireTls::Yes);
+        assert!(matches!(of_secret, Kept::Header(header) if header.is_empty()));
     }
 
     #[test]

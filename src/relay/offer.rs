@@ -61,7 +61,7 @@ impl Relay {
         // The transaction is dropped without its dot.
         live?;
         match poised {
-            Ok(Ok(poised)) => self.finish(Offered { entry, id, _seat: seat }, poised).await,
+            Ok(Ok(poised)) => self.finish(Offered { entry, id, seat }, poised).await,
             Ok(Err(Missed { said, until: Until::Ever, .. })) => self.refuse(&entry, said).await,
             Ok(Err(_)) | Err(_) => self.commit(vec![entry], vec![]).await,
         }
@@ -78,9 +78,11 @@ impl Relay {
         let (committed, lease) = off_thread(move || queue.commit_leased(entry, now)).await?;
         let relay = Arc::clone(self);
         let late = async move {
+            // Its room at the next hop is taken until that has answered.
+            let Offered { entry, seat, .. } = offered;
             let heard = finishing.await;
-            let outcomes = outcomes(&offered.entry.envelope, heard);
-            relay.settle(lease, outcomes).await;
+            relay.settle(lease, outcomes(&entry.envelope, heard)).await;
+            drop(seat);
         };
         // Without anybody to carry it on, its lease runs out and it is due again.
         let _ = self.late.send(Box::pin(late));
@@ -145,7 +147,7 @@ type Room = (Arc<Destination>, Seat);
 struct Offered {
     entry: NewEntry,
     id: String,
-    _seat: Seat,
+    seat: Seat,
 }
 
 /// The next hop's word on an offer.

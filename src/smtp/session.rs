@@ -268,7 +268,7 @@ impl Session {
         if self.offers_auth() {
             keywords.push("AUTH PLAIN LOGIN".into());
         }
-        if self.introduces == Offer::Yes {
+        if self.introduces == Offer::Yes && self.told.address.is_none() {
             keywords.push(xclient::KEYWORD.into());
         }
         // RFC 8689 §2: only where it can be kept.
@@ -288,10 +288,16 @@ impl Session {
         }
     }
 
+    /// Whether a peer speaks that may say who the client is. Once it has said so, what follows a greeting may be the
+    /// client's own words, passed on as they come; and no client introduces itself.
+    fn may_introduce(&self) -> bool {
+        self.introduces == Offer::Yes && (self.told.address.is_none() || matches!(self.state, State::Connected))
+    }
+
     /// The client is somebody else from here on: the conversation begins anew, with nothing left of what was proved before, by
     /// AUTH or by a certificate that was the peer's own.
     fn introduce(self, introduction: Introduction) -> (Self, Act) {
-        if self.introduces == Offer::No {
+        if !self.may_introduce() {
             return self.say(fixed::NOT_FOR_OTHERS);
         }
         if matches!(self.state, State::Transaction(..)) {
