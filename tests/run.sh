@@ -23,6 +23,9 @@ tests/browser/run.sh
 step "quick faults"
 python3 tests/faults/quick.py --program target/debug/waxseal
 
+step "the disk in other hands"
+python3 tests/faults/stolen.py --program target/debug/waxseal
+
 step "what an operator does to a running gateway"
 python3 tests/faults/operations.py --program target/debug/waxseal
 

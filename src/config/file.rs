@@ -1,6 +1,6 @@
 //! One file's text: where each key stands, and what went wrong so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub struct File<'a> {
     tables: BTreeMap<String, Table>,
     /// The tables of a list, by the table and key that it is the value of.
     lists: BTreeMap<(String, String), Vec<Table>>,
+    /// Those that somebody knows.
+    known: BTreeSet<(String, String)>,
     mistakes: Vec<Mistake>,
 }
 
@@ -50,7 +52,7 @@ impl<'a> File<'a> {
             };
             vec![Mistake::at(path, text, offset, what)]
         })?;
-        let mut file = Self { path, text, tables: BTreeMap::new(), lists: BTreeMap::new(), mistakes: Vec::new() };
+        let mut file = Self { path, text, tables: BTreeMap::new(), lists: BTreeMap::new(), known: BTreeSet::new(), mistakes: Vec::new() };
         for (name, value) in root.get_ref() {
             file.add(name, value);
         }
@@ -82,7 +84,7 @@ impl<'a> File<'a> {
             table.keys.retain(|(name, ..)| name != key);
         }
         let filled = found.iter().map(|found| self.read(&format!("[[{table}.{key}]]"), found, known)).collect();
-        // Empty or not: from now on it is known.
+        self.known.insert(name.clone());
         self.lists.insert(name, found);
         filled
     }
@@ -96,7 +98,7 @@ impl<'a> File<'a> {
     }
 
     fn read<T: DeserializeOwned + Default>(&mut self, title: &str, found: &Table, known: &[Described]) -> T {
-        let lists: Vec<String> = self.lists.keys().filter(|(table, _)| title == format!("[{table}]")).map(|(_, key)| key.clone()).collect();
+        let lists: Vec<String> = self.known.iter().filter(|(table, _)| title == format!("[{table}]")).map(|(_, key)| key.clone()).collect();
         let keys: Vec<&str> = known.iter().map(|option| option.key).chain(lists.iter().map(String::as_str)).collect();
         let mut good = String::new();
         let mut mistakes = Vec::new();

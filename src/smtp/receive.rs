@@ -49,7 +49,8 @@ pub(super) async fn settle<I: Intake>(server: &Server<I>, envelope: Envelope, me
         return refuse(reply);
     }
     let at = server.clock.now();
-    match server.intake.accept(Transaction { envelope, message, peer, at }).await {
+    // On the heap: an idle session must not have room for everything that may become of a message.
+    match Box::pin(server.intake.accept(Transaction { envelope, message, peer, at })).await {
         Ok(receipt) => reply::accepted(&receipt),
         Err(refusal) => Reply::from(&refusal),
     }

@@ -28,6 +28,8 @@ import zipfile
 from ledger import Load, fingerprint, mail, settle, text
 
 from gateway import Gateway, free_port, workplace
+from memory import text_of
+from recipient import Recipient
 from sink import Sink
 
 ANN, BOB = "ann@example.org", "bob@example.net"
@@ -444,6 +446,16 @@ def blind(place):
     claim("S23 no other mail and no report names who was in Bcc", not seen, seen)
     own = next(octets for to, octets in taken if to == [hidden])
     claim("S23 and the own mail has no Bcc field", b"\nbcc:" not in own.lower())
+    with connected(gateway) as client:
+        client.sendmail(ANN, ["dave@example.net", hidden], message)
+    of_dave = lambda count: [text_of(octets) for to, octets in sink.wait_for(
+        lambda messages: sum(to == ["dave@example.net"] for to, _ in messages) >= count, 30) if to == ["dave@example.net"]]
+    link = re.search(r"http://\S+/m/[a-z2-7]{32}", of_dave(1)[0]).group()
+    dave = Recipient().enter(link, "dave@example.net", lambda: of_dave(2)[1])
+    shown, saved = dave.page, dave.submit("/message/save").page
+    pages = [shown, saved + text_of(saved.encode()), dave.get(f"{gateway.base_url}/message/print").page]
+    claim("S23 nor does a page, a print or a saved message of somebody else", all("850709-9805" in page for page in pages)
+          and not any("blind.example" in page for page in pages), [len(page) for page in pages])
     claim("S23 nor does the log name anybody", not any(name in gateway.log() for name in ("blind.example", "bob@", "carol@", "ann@")))
     sink.close()
 

@@ -4,9 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --locked --release --quiet
 program=target/release/waxseal
-python3 tests/faults/kills.py --kills "${KILLS:-50}" --program $program
-python3 tests/faults/powercut.py --cuts "${CUTS:-20}" --program $program
+python3 tests/faults/kills.py --kills "${KILLS:-200}" --program $program
+python3 tests/faults/powercut.py --cuts "${CUTS:-50}" --program $program
 python3 tests/faults/memory.py --program $program
+python3 tests/faults/memory.py --messages 50 --megabytes 100 --program $program
 python3 tests/faults/download.py --megabytes "${MEGABYTES:-2000}" --program $program
 python3 tests/faults/crowds.py --program $program
 target/peers/bin/python tests/peers/interop.py --program $program --messages 1000

@@ -22,6 +22,7 @@ use std::path::Path;
 use data_encoding::BASE64_MIME;
 use waxseal::policy::Protection;
 
+use super::super::extraction::make;
 use super::pipeline::fate;
 
 const SECRET: &str = "The number of the patient is 850709-9805.";
@@ -163,6 +164,34 @@ fn what_only_says_that_it_is_encrypted_is_never_clean() {
     // Words around the armour are read like any others.
     let around = fate(inline(&format!("{}\r\n{SECRET}\r\n", text("pgp-one.asc"))).as_bytes());
     assert!(around.inspection.findings.iter().any(|finding| finding.rule == "se-personnummer"));
+}
+
+/// Documents and archives that ask for a password: nobody but their recipient can say what is in them.
+#[test]
+fn what_stands_behind_a_password_is_never_clean() {
+    let key = b"<< /Filter /Standard /V 1 /R 2 /O <00000000000000000000000000000000000000000000000000000000000000aa> /U <00000000000000000000000000000000000000000000000000000000000000aa> /P -4 >>";
+    let objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_vec(),
+        b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R >>".to_vec(),
+        make::stream("", b"BT (x) Tj ET"),
+        key.to_vec(),
+    ];
+    let document = make::pdf(&objects, "/Encrypt 5 0 R /ID [<00> <00>]");
+    let mut compound = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec();
+    compound.resize(600, 0);
+    compound.extend("EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes));
+    let mut archive = make::zip(&[("salaries.txt", "words")]);
+    let at = archive.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+    archive[6] |= 1;
+    archive[at + 8] |= 1;
+    for (name, file) in [("a.pdf", document), ("a.docx", compound), ("a.zip", archive)] {
+        let fields = format!(
+            "Content-Type: application/octet-stream; name={name}\r\nContent-Disposition: attachment; filename={name}\r\n\
+             Content-Transfer-Encoding: base64"
+        );
+        assert_eq!(taken(&top(&fields, &BASE64_MIME.encode(&file))), Some(Taken::ForUnreadable), "{name}");
+    }
 }
 
 #[test]
