@@ -16,6 +16,7 @@ mod dialogue;
 mod extraction;
 mod pages;
 mod policies;
+mod ports;
 mod power;
 mod rewrite;
 mod scenario;

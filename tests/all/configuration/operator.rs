@@ -10,16 +10,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::ports::free_port;
+
 fn waxseal(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_waxseal")).args(words).stdin(Stdio::null()).output().unwrap()
 }
 
 fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A set-up of its own.

@@ -1,7 +1,7 @@
 //! A gateway in a temporary directory, with a raw sink behind it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,6 +14,7 @@ use waxseal::config::Configuration;
 use waxseal::gateway::Gateway;
 
 use crate::crash::raw_sink::{RawSink, Taken, obliging};
+use crate::ports::free_port;
 
 /// Everything that one scenario plays with.
 pub struct House {
@@ -230,8 +231,4 @@ pub fn below_received(octets: &[u8]) -> &[u8] {
 
 pub fn contains(octets: &[u8], what: &str) -> bool {
     octets.windows(what.len()).any(|window| window.eq_ignore_ascii_case(what.as_bytes()))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -1,17 +1,16 @@
 //! What was acknowledged outlives the process.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use super::house::{House, contains};
 use crate::crash::raw_sink::{RawSink, obliging};
+use crate::ports::free_port;
 
 const SECRET: &str = "From: emma@example.org\nTo: jonas@mail.example\nSubject: results\n\npnr 850709-9805\n";
 
 #[test]
 fn mail_that_waits_is_relayed_after_a_restart() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let hop = listener.local_addr().unwrap();
-    drop(listener);
+    let hop = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut house = House::before(RawSink::start(obliging));
     let configuration = house.path("waxseal.toml");
     let text = std::fs::read_to_string(&configuration).unwrap().replace(&house.sink.address.to_string(), &hop.to_string());

@@ -2,7 +2,6 @@
 //! under TLS (S20): the whole program.
 
 use std::io::Read;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use super::receivers::Receivers;
 use super::world::Made;
 use super::zones::{Content, Zones};
 use crate::crash::raw_sink::{RawSink, obliging, wait_until};
+use crate::ports::free_port;
 
 struct Gateway {
     directory: std::path::PathBuf,
@@ -34,7 +34,7 @@ impl Gateway {
     fn new(next_hop: &str, more: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("s");
-        let port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let port = || format!("127.0.0.1:{}", free_port());
         let (smtp, web, admin, folder) = (port(), port(), port(), directory.display().to_string());
         let base = format!("http://{web}");
         let words =

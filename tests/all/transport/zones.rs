@@ -2,12 +2,14 @@
 //! them (`unbound`).
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use waxseal::net::dns::{Dnssec, Options};
+
+use crate::ports::free_port;
 
 /// What stands in the zones; each line a record, names below the zone.
 #[derive(Default)]
@@ -46,7 +48,7 @@ impl Zones {
         fs::write(path.join("spoiled.example.signed"), spoiled.replace("127.0.0.66", "127.0.0.67")).unwrap();
         let anchor = path.join("anchor.key");
         fs::write(&anchor, key_of_the_root(&path)).unwrap();
-        let (authority, resolver) = (free_port(), free_port());
+        let (authority, resolver) = (free_address(), free_address());
         fs::write(path.join("named.conf"), named(&path, authority)).unwrap();
         fs::write(path.join("unbound.conf"), unbound(&path, authority, resolver)).unwrap();
         let start = |program: &str, arguments: &[&str]| {
@@ -153,14 +155,8 @@ remote-control:\n  control-enable: no\n{stubs}",
 }
 
 /// Free for UDP and TCP.
-fn free_port() -> SocketAddr {
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
+fn free_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
 fn wait_for(server: SocketAddr, directory: &Path) {
