@@ -1,6 +1,7 @@
 """A real gateway and a real Postfix behind it, in a temporary directory, on loopback."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -13,10 +14,16 @@ import tempfile
 import time
 
 
+# Below the ports that the system gives to clients of its own accord; another process begins elsewhere.
+PORTS = (20_000 + number % 12_000 for number in itertools.count(os.getpid()))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that nobody has; each is given once."""
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_port(port, process=None, seconds=30):
