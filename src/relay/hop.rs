@@ -154,9 +154,12 @@ impl NextHop {
         matches!(self.state(), State::Down { until, .. } if self.way.clock.now() < until)
     }
 
-    /// Whether there is nothing to be remembered of it.
+    /// Whether there is nothing to be remembered of it. How often it was away is: who forgot that would wait for it anew
+    /// with each message.
     pub fn is_forgettable(&self) -> bool {
-        !self.is_resting() && !self.is_in_the_clear() && lock(&self.idle).is_empty()
+        let is_remembered = |until: Timestamp| until.saturating_add(REMEMBERED).is_ok_and(|end| self.way.clock.now() < end);
+        let was_away = matches!(self.state(), State::Down { until, .. } if is_remembered(until));
+        !was_away && !self.is_in_the_clear() && lock(&self.idle).is_empty()
     }
 
     /// RFC 7435 §3: TLS that is used because it is there must not keep mail from going where none would have. The next
@@ -299,6 +302,8 @@ const BACK_OFF: [SignedDuration; 4] =
     [SignedDuration::from_secs(5), SignedDuration::from_secs(15), SignedDuration::from_secs(30), SignedDuration::from_secs(60)];
 /// And then.
 const BACK_OFF_MAX: SignedDuration = SignedDuration::from_secs(120);
+/// After a wait for a host that nobody asked for since.
+const REMEMBERED: SignedDuration = SignedDuration::from_secs(600);
 
 #[cfg(test)]
 mod tests {

@@ -412,11 +412,6 @@ async fn hear(dialogue: &mut Dialogue, patience: Duration) -> Result<Heard, Trou
 }
 
 impl Pending {
-    /// Whether the dot is still to come. If not, [`Connection::finish`] returns at once.
-    pub const fn awaits_dot(&self) -> bool {
-        self.writer.is_some()
-    }
-
     fn settled(envelope: &Envelope, said: &Said) -> Self {
         Self { answers: envelope.recipients.iter().map(|_| Some(Answer::Permanent(said.clone()))).collect(), writer: None }
     }

@@ -271,6 +271,7 @@ impl Resolver {
 
     /// One question, one message; a negative one too.
     async fn exchange(&self, query: Query) -> Result<Message, Trouble> {
+        let name = query.name().clone();
         let mut options = DnsRequestOptions::default();
         options.edns_set_dnssec_ok = self.trust != Trust::Nobody;
         let mut request = DnsRequest::from_query(query, options);
@@ -281,19 +282,27 @@ impl Resolver {
             Handle::Validating(handle) => handle.send(request).first_answer().await,
         };
         match answered {
-            Ok(response) => Ok(response.into_message()),
+            Ok(response) => self.of_its_zone(response.into_message(), &name),
             Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
                 let mut message = Message::new(0, MessageType::Response, OpCode::Query);
                 message.metadata.response_code = none.response_code;
                 message.add_authorities(none.authorities.iter().flat_map(|records| records.iter().cloned()));
-                Ok(message)
+                self.of_its_zone(message, &name)
             }
-            Err(NetError::Dns(DnsError::Nsec { response, proof: Judgement::Insecure, .. })) => Ok(response.into_message()),
+            Err(NetError::Dns(DnsError::Nsec { response, proof: Judgement::Insecure, .. })) => {
+                self.of_its_zone(response.into_message(), &name)
+            }
             Err(NetError::Dns(DnsError::Nsec { response, query, .. })) if wildcard::is_proven(&response, query.name()) => {
                 Ok(response.into_message())
             }
             Err(error) => Err(trouble(&error)),
         }
+    }
+
+    /// The validator looks only at whether the zone that speaks is signed, and anybody may speak for one that is not: TLSA
+    /// records would be denied by a stranger. RFC 7672 §2.1.
+    fn of_its_zone(&self, message: Message, name: &Name) -> Result<Message, Trouble> {
+        if self.trust != Trust::Signatures || is_of_its_zone(&message, name) { Ok(message) } else { Err(Trouble::Bogus) }
     }
 
     /// What proves the records of the answer.
@@ -311,6 +320,13 @@ impl Resolver {
         };
         Ok(if secure { Proof::Secure } else { Proof::Insecure })
     }
+}
+
+/// Whether an answer is about the name: that there is nothing is for its own zone to say (RFC 2308 §2). Where no zone says
+/// anything, the validator has looked itself whether the name's zone is signed.
+fn is_of_its_zone(message: &Message, name: &Name) -> bool {
+    let is_answered = message.answers.iter().any(|record| record.name == *name);
+    is_answered || message.authorities.is_empty() || message.authorities.iter().any(|record| record.name.zone_of(name))
 }
 
 fn validating(servers: &Servers, anchors: TrustAnchors) -> DnssecDnsHandle<Servers> {
@@ -351,3 +367,33 @@ const VALIDATIONS_MAX: usize = 4_096;
 const NSEC3_SOFT: u16 = 50;
 /// And more than this are an attack.
 const NSEC3_HARD: u16 = 150;
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::rdata::{A, SOA};
+    use hickory_resolver::proto::rr::{RData, Record};
+
+    use super::*;
+
+    #[test]
+    fn nobody_says_for_another_zone_that_there_is_nothing() {
+        let name = |text: &str| Name::from_ascii(text).unwrap();
+        let asked = name("_25._tcp.mx.signed.example.");
+        let soa = |zone: &str| Record::from_rdata(name(zone), 60, RData::SOA(SOA::new(name(zone), name(zone), 1, 1, 1, 1, 1)));
+        let address = |owner: &str| Record::from_rdata(name(owner), 60, RData::A(A::new(192, 0, 2, 1)));
+        for (answer, authority, expect) in [
+            (None, Some("signed.example."), true),
+            (None, Some("."), true),
+            (None, Some("unsigned.example."), false),
+            (Some("host.unsigned.example."), Some("unsigned.example."), false),
+            (None, Some("other.mx.signed.example."), false),
+            (None, None, true),
+            (Some("_25._tcp.mx.signed.example."), None, true),
+        ] {
+            let mut message = Message::new(0, MessageType::Response, OpCode::Query);
+            message.add_answers(answer.map(address));
+            message.add_authorities(authority.map(soa));
+            assert_eq!(is_of_its_zone(&message, &asked), expect, "{answer:?} {authority:?}");
+        }
+    }
+}
