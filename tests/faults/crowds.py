@@ -20,11 +20,10 @@ import smtplib
 import socket
 import ssl
 import statistics
-import sys
 import threading
 import time
-import traceback
 
+from claims import check, claim
 from download import cookie, press
 from ledger import Load, fingerprint, mail, settle, text
 from memory import kilobytes, send as send_large, text_of
@@ -32,14 +31,6 @@ from memory import kilobytes, send as send_large, text_of
 from gateway import Gateway, free_port, workplace
 from recipient import Recipient
 from sink import Sink
-
-FAILED = []
-
-
-def claim(words, holds, detail=""):
-    print(("ok    " if holds else "FAILS ") + words + (f": {detail}" if detail != "" else ""), flush=True)
-    if not holds:
-        FAILED.append(words)
 
 
 def somewhere(number):
@@ -352,18 +343,7 @@ def main():
     arguments = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    for name in arguments.only or CLAIMS:
-        place = Place(os.path.abspath(arguments.program), arguments.share)
-        try:
-            CLAIMS[name](place)
-        except (Exception, SystemExit):
-            claim(f"{name} comes to its end", False)
-            traceback.print_exc(file=sys.stdout)
-            for gateway in place.gateways:
-                print(gateway.log()[-2000:])
-        finally:
-            place.clear()
-    sys.exit(1 if FAILED else 0)
+    check(CLAIMS, arguments.only, lambda: Place(os.path.abspath(arguments.program), arguments.share))
 
 
 if __name__ == "__main__":

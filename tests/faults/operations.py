@@ -21,10 +21,10 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 
+from claims import check, claim
 from ledger import Balance, Load, fingerprint, settle
-from quick import FAILED, Place, claim, connected, give
+from quick import Place, connected, give
 
 from gateway import Gateway, free_port
 from sink import Sink
@@ -383,20 +383,7 @@ def main():
     arguments = parser.parse_args()
     if os.getuid() != 0:
         os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
-    began = time.monotonic()
-    for name in arguments.only or CLAIMS:
-        place = Place(arguments.program)
-        try:
-            CLAIMS[name](place)
-        except (Exception, SystemExit):
-            claim(f"{name} comes to its end", False)
-            traceback.print_exc(file=sys.stdout)
-            for gateway in place.gateways:
-                print(gateway.log()[-2000:])
-        finally:
-            place.clear()
-    print(f"{len(FAILED)} claims fail, in {time.monotonic() - began:.0f} s")
-    sys.exit(1 if FAILED else 0)
+    check(CLAIMS, arguments.only, lambda: Place(arguments.program))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 import zipfile
 
+from claims import check, claim
 from ledger import Load, fingerprint, mail, settle, text
 
 from gateway import Gateway, free_port, workplace
@@ -33,13 +33,6 @@ from recipient import Recipient
 from sink import Sink
 
 ANN, BOB = "ann@example.org", "bob@example.net"
-FAILED = []
-
-
-def claim(words, holds, detail=""):
-    print(("ok    " if holds else "FAILS ") + words + (f": {detail}" if detail != "" else ""), flush=True)
-    if not holds:
-        FAILED.append(words)
 
 
 class Place:
@@ -668,20 +661,7 @@ def main():
     arguments = parser.parse_args()
     if os.getuid() != 0:
         os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
-    began = time.monotonic()
-    for name in arguments.only or CLAIMS:
-        place = Place(arguments.program)
-        try:
-            CLAIMS[name](place)
-        except (Exception, SystemExit):
-            claim(f"{name} comes to its end", False)
-            traceback.print_exc(file=sys.stdout)
-            for gateway in place.gateways:
-                print(gateway.log()[-2000:])
-        finally:
-            place.clear()
-    print(f"{len(FAILED)} claims fail, in {time.monotonic() - began:.0f} s")
-    sys.exit(1 if FAILED else 0)
+    check(CLAIMS, arguments.only, lambda: Place(arguments.program))
 
 
 if __name__ == "__main__":

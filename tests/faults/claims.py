@@ -1,0 +1,36 @@
+"""Claims, a line each: what holds and what does not; and scripts that are a list of them."""
+
+import sys
+import time
+import traceback
+
+FAILED = []
+
+
+def claim(words, holds, detail=""):
+    print(("ok    " if holds else "FAILS ") + words + (f": {detail}" if detail != "" else ""), flush=True)
+    if not holds:
+        FAILED.append(words)
+
+
+def check(claims, names, place_of):
+    """Each by itself, in a place of its own: one that breaks off fails, tells what its gateways said, and stops none of the others."""
+    began = time.monotonic()
+    for name in names or claims:
+        place = place_of()
+        try:
+            claims[name](place)
+        except (Exception, SystemExit):
+            claim(f"{name} comes to its end", False)
+            traceback.print_exc(file=sys.stdout)
+            for gateway in place.gateways:
+                print(gateway.log()[-2000:])
+        finally:
+            place.clear()
+    end(began)
+
+
+def end(began):
+    """How many do not hold, and the script's exit."""
+    print(f"{len(FAILED)} claims fail, in {time.monotonic() - began:.0f} s")
+    sys.exit(1 if FAILED else 0)
