@@ -105,10 +105,22 @@ impl Destination {
         let order = match (&self.hops, envelope.require_tls) {
             (Hops::Mx(exchangers), _) => return exchangers.candidates(envelope).await,
             (Hops::Named { hops, .. }, RequireTls::No) => self.order(hops),
-            (Hops::Named { verified, .. }, RequireTls::Yes) => self.order(verified),
+            (Hops::Named { verified, .. }, RequireTls::Yes) => self.order_of_all(verified),
         };
         let nowhere = || Missed::for_now(NO_ROOTS, "the next hop's certificate cannot be checked: there are no roots", &self.name);
         if order.is_empty() { Err(nowhere()) } else { Ok(order.into_iter().map(Candidate::from).collect()) }
+    }
+
+    /// Those that are away come last: what the others cannot keep is no end while one of these might.
+    fn order_of_all(&self, hops: &[Weighted]) -> Vec<Arc<NextHop>> {
+        let mut order = self.order(hops);
+        let away = hops.iter().filter(|(_, hop)| matches!(hop.state(), State::Down { .. })).map(|(_, hop)| hop);
+        for hop in away {
+            if !order.iter().any(|known| Arc::ptr_eq(known, hop)) {
+                order.push(Arc::clone(hop));
+            }
+        }
+        order
     }
 
     /// Those that are there by their shares, then those that only stand in; if none is there, the one that is asked again

@@ -26,6 +26,7 @@ use crate::crash::raw_sink::{RawSink, obliging, wait_until};
 use crate::crash::relays::{House, stores};
 use crate::crash::twins::Twins;
 use crate::crash::{admd, at, entry};
+use crate::ports::free_port;
 
 /// Zones, servers and a relay that asks them.
 struct Net {
@@ -332,6 +333,12 @@ fn a_named_hop_keeps_requiretls_or_gets_nothing_and_the_sender_hears_of_it_witho
     house.kill();
 
     let sink = RawSink::start(obliging);
+    let away = format!("127.0.0.1:{}", free_port());
+    let house = open(Options { next_hop: NextHops(vec![sink.address.to_string(), away]), ..way(String::new(), None) });
+    for _ in 0..2 {
+        assert!(net.fate(&house, "example.net", RequireTls::Yes).starts_with("waits"), "the one that is away might keep it");
+    }
+    house.kill();
     let house = open(way(sink.address.to_string(), None));
     house.send(vec![demanding("ann@example.net", RequireTls::Yes)]);
     let taken = sink.wait_for(1);
