@@ -220,8 +220,14 @@ pub async fn reply(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Vec<Strin
 
 /// Says a line and gives back the last line of the reply.
 pub async fn ask(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), line: &str) -> String {
-    stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+    say(stream, format!("{line}\r\n").as_bytes()).await.unwrap();
     last(stream).await
+}
+
+/// Sends all of it. Under TLS what is written may lie in the session until it is flushed.
+pub async fn say(stream: &mut (impl AsyncWriteExt + Unpin), octets: &[u8]) -> std::io::Result<()> {
+    stream.write_all(octets).await?;
+    stream.flush().await
 }
 
 /// The last line of the next reply, or `closed`.

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use waxseal::net::tls::client_any;
 use waxseal::smtp::Peer;
 
-use super::gate::{Gate, With, options, reply};
+use super::gate::{Gate, With, options, reply, say};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
@@ -49,8 +49,8 @@ async fn play(text: &str) -> Result<(), String> {
         for _ in 0..times {
             let failed = |heard: &[String]| format!("{line:?} but heard {heard:?}");
             match step.split_at_checked(3).unwrap_or((step, "")) {
-                ("C: ", words) => stream.write_all(format!("{words}\r\n").as_bytes()).await.map_err(|error| error.to_string())?,
-                ("C> ", octets) => stream.write_all(&unescape(octets)).await.map_err(|error| error.to_string())?,
+                ("C: ", words) => say(&mut stream, format!("{words}\r\n").as_bytes()).await.map_err(|error| error.to_string())?,
+                ("C> ", octets) => say(&mut stream, &unescape(octets)).await.map_err(|error| error.to_string())?,
                 ("S: ", words) => {
                     heard = reply(&mut stream).await.unwrap_or_else(|| vec!["closed".into()]);
                     if !heard.last().is_some_and(|last| last.starts_with(words)) {

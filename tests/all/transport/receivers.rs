@@ -118,6 +118,7 @@ impl Receivers {
                 }
                 "DATA" => {
                     stream.write_all(b"354 go on\r\n").await?;
+                    stream.flush().await?;
                     let text = message(stream).await?;
                     let taken = Taken { name: name.clone(), mail: mail.clone(), rcpts: rcpts.clone(), text };
                     self.taken.lock().unwrap().push(taken);
@@ -127,6 +128,7 @@ impl Receivers {
                 _ => "250 ok\r\n",
             };
             stream.write_all(reply.as_bytes()).await?;
+            stream.flush().await?;
         }
     }
 }
