@@ -20,9 +20,11 @@ import smtplib
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
+import zlib
 
 from claims import check, claim
 from ledger import Load, fingerprint, mail, settle, text
@@ -274,7 +276,7 @@ def no_programs(place):
     tricks = [f"$(touch {trap})", f"`touch {trap}`", f"; touch {trap} #", f"| touch {trap}", f"'; touch {trap}; '", f"&& touch {trap}", f"%0atouch {trap}",
               "{{7*191}}", "{% for x in (1).__class__ %}", "${7*191}", "<%= 7*191 %>", "#{7*191}", "{{ config }}", "%n%s%x"]
     with traced(gateway, log, "-s", "200", "-e", "trace=execve,execveat,fork,vfork,clone,clone3"), connected(gateway) as client:
-        replies = [send(client, trick, kind) for trick in tricks for kind in ("plain", "zip", "xlsx")]
+        replies = [send(client, trick, kind) for trick in tricks for kind in ("plain", "zip", "tar", "rar", "xlsx")]
     claim("M15 mails full of tricks are taken", all(reply.startswith("250") for reply in replies), f"{len(replies)} mails, {replies[-1]}")
     sink.wait_for(lambda messages: len(messages) >= len(replies), 60)
     started = re.findall(r'execve(?:at)?\(.*', pathlib.Path(log).read_text(errors="replace"))
@@ -290,7 +292,26 @@ def send(client, trick, kind):
     message = email.message.EmailMessage()
     message["From"], message["To"], message["Subject"] = email.headerregistry.Address(trick, addr_spec=ANN), BOB, f"About {trick}"
     message.set_content(f"{trick} 850709-9805\n" if kind == "plain" else f"{trick}\n")
+    if kind != "plain":
+        message.add_attachment(packed(trick, kind), maintype="application", subtype="octet-stream", filename=f"{trick}.{kind}")
+    code, words = client.mail(ANN)
+    code, words = client.rcpt(BOB) if code == 250 else (code, words)
+    code, words = client.data(message.as_bytes(policy=email.policy.SMTP)) if code == 250 else (code, words)
+    return f"{code} {words.decode()}"
+
+
+def packed(trick, kind):
+    """A file of this kind that has the trick as a name, in its content and, for a workbook, as the format of a number."""
+    if kind == "rar":
+        return rar(trick.encode())
     made = io.BytesIO()
+    if kind == "tar":
+        with tarfile.open(fileobj=made, mode="w") as archive:
+            for name in (trick, f"../{trick}/{trick}.txt"):
+                member = tarfile.TarInfo(name)
+                member.size = len(trick)
+                archive.addfile(member, io.BytesIO(trick.encode()))
+        return made.getvalue()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         if kind == "xlsx":
             safe = html.escape(trick, quote=True)
@@ -302,12 +323,17 @@ def send(client, trick, kind):
         else:
             archive.writestr(trick, trick)
             archive.writestr(f"../{trick}/{trick}.txt", "x" * 1000)
-    if kind != "plain":
-        message.add_attachment(made.getvalue(), maintype="application", subtype="octet-stream", filename=f"{trick}.{kind}")
-    code, words = client.mail(ANN)
-    code, words = client.rcpt(BOB) if code == 250 else (code, words)
-    code, words = client.data(message.as_bytes(policy=email.policy.SMTP)) if code == 250 else (code, words)
-    return f"{code} {words.decode()}"
+    return made.getvalue()
+
+
+def rar(name):
+    """An archive of RAR 5 with one member that is stored as it is: its name."""
+    crc = lambda octets: zlib.crc32(octets).to_bytes(4, "little")
+    block = lambda body: crc(bytes([len(body)]) + body) + bytes([len(body)]) + body
+    size = bytes([len(name)])
+    # type, flags (a data area follows), its size; flags (a checksum), size, attributes, checksum, stored, Unix, the name
+    member = b"\x02\x02" + size + b"\x04" + size + b"\x00" + crc(name) + b"\x00\x01" + size + name
+    return b"Rar!\x1a\x07\x01\x00" + block(b"\x01\x00\x00") + block(member) + name + block(b"\x05\x00\x00")
 
 
 def bounce_of_a_bounce(place):

@@ -1,5 +1,6 @@
 //! What lies at rest, in the hands of somebody who copied it. Faults C2, C3, C4, C8, C10.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use waxseal::store::{SealedRecords, Slots};
 use waxseal::vault::{Sealed, Vault, Words};
 
 use super::life::{House, hours, house, live, parcel, start};
-use super::thief::{Factor, Thief, Wrap};
+use super::thief::{Factor, Metadata, Thief, Wrap};
 
 const PARCELS: usize = 100;
 const CANARIES: [&str; 7] =
@@ -148,10 +149,44 @@ fn neither_link_nor_parcel_key_lies_anywhere_on_the_disk_even_for_who_has_the_ke
     for link in &victim.links {
         assert!(!all.iter().any(|octets| octets.windows(20).any(|part| part == link.0.expose())));
     }
-    // With the host's key the metadata is readable, as promised, and the content is not.
-    let found = |canary: &str| all.iter().any(|octets| octets.windows(canary.len()).any(|part| part == canary.as_bytes()));
-    assert!(found("canary-subject"));
-    assert!(!found("canary-body") && !found("canary-file") && !found("canary-content"));
+}
+
+/// C3: disk and host's key, no link. What can be read is what `SECURITY.md` lists, no more and no less.
+#[test]
+fn without_a_link_the_metadata_is_what_is_documented() {
+    const DOCUMENTED: [(&str, &str); 5] = [
+        ("the author's address", "canary-sender"),
+        ("the display name", "canary-name"),
+        ("the subject", "canary-subject"),
+        ("the recipients' addresses", "canary-recipient"),
+        ("the Message-ID", "canary-id"),
+    ];
+    let promise = include_str!("../../../SECURITY.md");
+    let victim = Victim::new(|_, _| {});
+    let (thief, ..) = victim.broken_into(victim.ring());
+    let records = thief.records.scan(b"", b"", usize::MAX).unwrap();
+    let all: Vec<u8> = records.iter().flat_map(|record| [&record.key[..], &record.value].concat()).collect();
+    let found = |words: &&str| all.windows(words.len()).any(|part| part == words.as_bytes());
+
+    assert!(DOCUMENTED.iter().all(|(words, _)| promise.contains(words)));
+    let mut documented = DOCUMENTED.map(|(_, canary)| canary).to_vec();
+    let mut readable: Vec<&str> = CANARIES.into_iter().chain(["canary-id", "octet-stream", "body.txt"]).filter(found).collect();
+    documented.sort_unstable();
+    readable.sort_unstable();
+    assert_eq!(readable, documented);
+
+    // Nothing lies beside it: of each parcel these records, and in the one that is not sealed these fields, to its last octet.
+    let kinds: BTreeSet<&[u8]> = records.iter().map(|record| &record.key[..2]).filter(|kind| kind.starts_with(b"v")).collect();
+    assert_eq!(kinds, BTreeSet::from([&b"vb"[..], b"vd", b"vl", b"vm", b"vp", b"vs"]));
+    for record in records.iter().filter(|record| record.key.starts_with(b"vp/")) {
+        let (metadata, rest) = postcard::take_from_bytes::<Metadata>(&record.value).unwrap();
+        let recipients: Vec<&str> = metadata.recipients.iter().map(|(recipient, ..)| recipient.as_str()).collect();
+        assert_eq!((metadata.sender.as_str(), metadata.sender_name.as_deref()), ("bo@canary-sender.example", Some("canary-name")));
+        assert_eq!((metadata.subject.as_str(), metadata.message_id.as_str()), ("canary-subject", "<canary-id@canary-sender.example>"));
+        assert_eq!(metadata.visible, ["ann@canary-recipient.example"]);
+        assert_eq!(recipients, ["ann@canary-recipient.example", "cy@canary-recipient.example"]);
+        assert_eq!(rest, b"", "and no field more");
+    }
 }
 
 /// A10: disk and host's key. Subjects and display names that policy hides, and all file names, open with the link alone.

@@ -11,7 +11,7 @@ use waxseal::crypto::password::{self, Cost};
 use waxseal::crypto::{LinkSecret, derive};
 use waxseal::secret::Secret;
 use waxseal::store::{SealedRecords, SlotNo};
-use waxseal::vault::Vault;
+use waxseal::vault::{Kind, Vault};
 
 use super::life::start;
 
@@ -39,6 +39,31 @@ pub struct Told {
 pub enum Factor {
     None,
     Password,
+}
+
+/// What lies beside the wraps and is not sealed once more. The order of its fields is the format.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "the fields that hold no words are read to get past them")]
+pub struct Metadata {
+    kind: Kind,
+    pub sender: String,
+    pub sender_name: Option<String>,
+    pub message_id: String,
+    pub subject: String,
+    date: Option<i64>,
+    pub visible: Vec<String>,
+    sealed: i64,
+    least_factor: Factor,
+    pub recipients: Vec<(String, [u8; 16], SlotNo, Either)>,
+    items: u32,
+    content: Either,
+}
+
+/// One of two, by its number.
+#[derive(Deserialize)]
+pub enum Either {
+    First,
+    Second,
 }
 
 /// The store and the keys, and nothing that was ever in a mail.
