@@ -8,6 +8,7 @@
 //! Any fault on the way refuses the message (451) and leaves it with the client; no error, panic or
 //! ambiguity lets a message out less protected than policy says.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::crypto::{aead::Key, derive, random};
 use crate::event::meter::{Step, decided};
 use crate::event::{self, Event};
 use crate::extract::Extractor;
-use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox, Message, decode, trace};
+use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox, Message, RequireTls, decode, trace};
 use crate::notice::{Head, Notices};
 use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Wish};
 use crate::queue::QueueId;
@@ -95,16 +96,36 @@ impl smtp::Intake for Intake {
 
 impl Intake {
     async fn settle(&self, transaction: Transaction) -> Result<Receipt, Refusal> {
+        let verified = self.verified(&transaction.envelope).await;
         // The memory permit of the message stays with it until it is settled.
-        let (transaction, made, secured) = self.make(transaction).await?;
+        let (transaction, made, secured) = self.make(transaction, verified).await?;
         let id = made.id.clone();
         let receipt = self.parts.relay.take_on(made).await?;
         accepted((&id, &receipt), &transaction, secured);
         Ok(receipt)
     }
 
+    /// To whom the way is proven, where policy counts on that.
+    async fn verified(&self, envelope: &Envelope) -> Vec<Mailbox> {
+        if self.parts.policies.load().counts_on_tls() { self.parts.relay.verified(envelope).await } else { vec![] }
+    }
+
+    /// What becomes of a message that was let go for a way that is not proven. Who speaks was settled when it came in, and its
+    /// wishes are gone; it comes from ourselves.
+    pub fn decide_anew(&self, envelope: Envelope, message: bytes::Bytes) -> Result<Made, Refusal> {
+        let parts = &self.parts;
+        let helo = parts.threshold.admd.hostname.to_string();
+        let peer = smtp::Peer { address: Ipv4Addr::LOCALHOST.into(), helo, with: "ESMTP", identity: None, marks: None };
+        let message = smtp::Received { bytes: message, permit: None };
+        let transaction =
+            Transaction { envelope: Envelope { require_tls: RequireTls::No, ..envelope }, message, peer, at: parts.clock.now() };
+        let (message, wish) = (Message::parse(transaction.message.bytes.clone()), Wish::default());
+        let decisions = parts.decide(&message, &transaction, (&wish, &[]))?;
+        Ok(parts.write(decisions, (&message, &wish), &transaction)?.0)
+    }
+
     /// Inspection and sealing are work for a core, not for the threads that serve sockets.
-    async fn make(&self, transaction: Transaction) -> Result<(Transaction, Made, usize), Refusal> {
+    async fn make(&self, transaction: Transaction, verified: Vec<Mailbox>) -> Result<(Transaction, Made, usize), Refusal> {
         // The threads that may block are for relay and pages too: messages that take long must not have all of them.
         let Ok(Ok(turn)) = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).acquire_owned()).await else {
             return Err(Refusal::Full);
@@ -112,7 +133,7 @@ impl Intake {
         let parts = Arc::clone(&self.parts);
         let made = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let (made, secured) = parts.make(&transaction)?;
+            let (made, secured) = parts.make(&transaction, &verified)?;
             Ok((transaction, made, secured))
         });
         made.await.unwrap_or_else(|_| Err(Refusal::Unavailable(Fault(String::from("a step of intake panicked")))))
@@ -121,7 +142,7 @@ impl Intake {
 
 impl Parts {
     /// What leaves, and how many of its recipients get a link.
-    fn make(&self, transaction: &Transaction) -> Result<(Made, usize), Refusal> {
+    fn make(&self, transaction: &Transaction, verified: &[Mailbox]) -> Result<(Made, usize), Refusal> {
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
         if let Some(marks) = &transaction.peer.marks {
@@ -130,24 +151,38 @@ impl Parts {
         let (decisions, wish) = match self.threshold.admit(&message, envelope, transaction.peer.identity.as_ref())? {
             Admitted::Ours(wish) => {
                 self.senders.count(&sender(&message, transaction), envelope.recipients.len(), transaction.at)?;
-                (self.decide(&message, transaction, &wish)?, wish)
+                (self.decide(&message, transaction, (&wish, verified))?, wish)
             }
             // Wishes count only from inside, and what is not ours is not ours to rewrite.
             Admitted::Foreign => (envelope.recipients.iter().cloned().map(Decision::untouched).collect(), Wish::default()),
         };
+        self.write(decisions, (&message, &wish), transaction)
+    }
+
+    fn write(
+        &self,
+        decisions: Vec<Decision>,
+        (message, wish): (&Message, &Wish),
+        transaction: &Transaction,
+    ) -> Result<(Made, usize), Refusal> {
         let plan = Plan::new(decisions);
-        let (letters, go_live) = self.seal(&plan, &message, transaction)?;
+        let (letters, go_live) = self.seal(&plan, message, transaction)?;
         let secured = letters.iter().map(Vec::len).sum();
         let id = self.trace();
-        let entries = Step::Rewrite.time(|| plan.rewrite(envelope, &message, letters, &self.frame(&id, transaction, &wish)))?;
+        let entries = Step::Rewrite.time(|| plan.rewrite(&transaction.envelope, message, letters, &self.frame(&id, transaction, wish)))?;
         Ok((Made { entries, go_live, id }, secured))
     }
 
-    fn decide(&self, message: &Message, transaction: &Transaction, wish: &Wish) -> Result<Vec<Decision>, Refusal> {
+    fn decide(
+        &self,
+        message: &Message,
+        transaction: &Transaction,
+        (wish, verified): (&Wish, &[Mailbox]),
+    ) -> Result<Vec<Decision>, Refusal> {
         let (admd, envelope, now) = (&self.threshold.admd, &transaction.envelope, self.clock.certain());
         let policies = self.policies.load();
         let inspection = Step::Inspect.time(|| policies.inspect(message, &self.extractor));
-        let facts = Facts { admd, envelope, message, inspection: &inspection, wish, now };
+        let facts = Facts { admd, envelope, message, inspection: &inspection, wish, verified, now };
         let decisions = Step::Decide.time(|| policies.decide(&facts));
         decisions.iter().for_each(|decision| decided(decision.verdict.protection.word()));
         rejected(&decisions).map_or(Ok(decisions), Err)

@@ -34,6 +34,9 @@ pub struct Arguments {
     /// Who AUTH has proved, by the name in the users file; absent is a client of the relay networks.
     #[arg(long)]
     pub user: Option<String>,
+    /// Take it that the way to every recipient is proven, as `tls = "verified"` asks.
+    #[arg(long)]
+    pub verified: bool,
     /// Also print the text of each part as the rules see it.
     #[arg(long)]
     pub text: bool,
@@ -56,7 +59,10 @@ pub fn run(arguments: &Arguments, configuration: &Path, now: Timestamp, out: &mu
         Ok(Admitted::Foreign) => writeln!(out, "relayed as it is: its author is not of the house, and foreign_from lets that pass")?,
         Ok(Admitted::Ours(wish)) => {
             let (admd, inspection) = (&configuration.admd, policies.inspect(&message, &extractor));
-            let facts = Facts { admd, envelope: &envelope, message: &message, inspection: &inspection, wish: &wish, now };
+            let verified: Vec<Mailbox> =
+                envelope.recipients.iter().map(|to| to.forward_path.clone()).filter(|_| arguments.verified).collect();
+            let (envelope, message, inspection, wish, verified) = (&envelope, &message, &inspection, &wish, &verified);
+            let facts = Facts { admd, envelope, message, inspection, wish, verified, now };
             if let Some(refusal) = intake::rejected(&policies.decide(&facts)) {
                 writeln!(out, "refused: {}", Reply::from(&refusal))?;
             }

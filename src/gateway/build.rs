@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use super::{Failed, policies, threshold};
 use crate::channel::{self, Channel};
@@ -14,11 +15,12 @@ use crate::clock::Clock;
 use crate::config::Configuration;
 use crate::extract::Extractor;
 use crate::intake::{self, Intake};
+use crate::mail::Envelope;
 use crate::mistake::Mistake;
 use crate::net::dns;
 use crate::notice::Notices;
 use crate::queue::Queue;
-use crate::relay::{Relay, Ways};
+use crate::relay::{Anew, Made, Relay, Ways};
 use crate::smtp::sender::Senders;
 use crate::smtp::{self, Receipt, Refusal, Transaction};
 use crate::store::SealedRecords;
@@ -60,7 +62,7 @@ impl Built {
         let notices = Notices::new(brand.clone(), admd.clone(), overrides.as_deref()).map_err(|wrong| mistakes.push(wrong));
         let (Ok(policies), Ok(signers), Ok(notices)) = (policies, signers, notices) else { return Err(mistakes.into()) };
         let notices = Arc::new(notices);
-        base.queue.speak(brand.language);
+        let language = brand.language;
         let parts = channel::Parts {
             vault: base.vault.clone(),
             queue: base.queue.clone(),
@@ -90,6 +92,8 @@ impl Built {
             room: (configuration.path(&store.directory), store.reserve),
             clock: base.clock.clone(),
         });
+        // Nothing can go wrong any more.
+        base.queue.speak(language);
         Ok(Self { intake, channel, app })
     }
 }
@@ -116,6 +120,12 @@ impl smtp::Intake for Desk {
 
     fn has_room(&self, size: u64) -> bool {
         self.0.load().has_room(size)
+    }
+}
+
+impl Anew for Desk {
+    fn decide_anew(&self, envelope: Envelope, message: Bytes) -> Result<Made, Refusal> {
+        self.0.load_full().decide_anew(envelope, message)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Start: keys, stores, queue, policies, then the listeners; a gateway that cannot keep its promises
 //! opens no port. Stop: listeners first, sessions and attempts get their time, the stores last.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
@@ -133,10 +133,13 @@ impl Gateway {
         let base = base(&configuration, stores, clock)?;
         let Built { intake, channel, app } = Built::over(&base, &configuration, None)?;
         meter::name_hops(base.relay.hops());
+        let desk = Arc::new(Desk::new(intake));
+        let anew: Weak<Desk> = Arc::downgrade(&desk);
+        base.relay.refer_to(anew);
         Ok(Self {
             configuration: ArcSwap::from_pointee(configuration),
             base,
-            desk: Arc::new(Desk::new(intake)),
+            desk,
             channel: ArcSwap::new(channel),
             shown: web::Shown::new(app),
             certificates,

@@ -179,14 +179,16 @@ pub enum Utf8 {
     Yes,
 }
 
-/// REQUIRETLS. RFC 8689 §2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What must be sure of the way of a message: REQUIRETLS (RFC 8689 §2), and the like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum RequireTls {
     /// Not asked for.
     #[default]
     No,
     /// The message goes over TLS with a proven host that promises the same, or not at all.
     Yes,
+    /// Nobody asked, but policy let the message go as it is because its way is proven: it goes that way, or policy decides anew.
+    ByPolicy,
 }
 
 /// RFC 3461 §4.4.

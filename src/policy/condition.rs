@@ -38,6 +38,15 @@ pub struct Condition {
     pub attachments: Option<Files>,
     /// What rules found.
     pub found: Option<Found>,
+    /// The way to the recipient.
+    pub tls: Option<Way>,
+}
+
+/// What is asked of the way that mail to a recipient goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Over TLS with a host that is proven to be the recipient's, or that promises to see to that.
+    Verified,
 }
 
 /// A sender or recipient as policies name them.
@@ -124,7 +133,8 @@ impl Condition {
         let header = self.header.iter().map(|(name, globs)| field_is(facts, name, globs)).min();
         let files = self.attachments.as_ref().map(|files| files.hold(facts));
         let found = self.found.as_ref().map(|found| found.holds(facts));
-        [sender, to, subject, size, header, files, found].into_iter().flatten().min().unwrap_or(Truth::Yes)
+        let tls = self.tls.map(|Way::Verified| Truth::from(facts.verified.contains(recipient)));
+        [sender, to, subject, size, header, files, found, tls].into_iter().flatten().min().unwrap_or(Truth::Yes)
     }
 
     /// Whether it names this recipient, rather than saying nothing about recipients.

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use crate::mail::{Mailbox, Recipient};
+use crate::mail::{Mailbox, Recipient, RequireTls};
 
 use super::condition::Truth;
 use super::matching::{Match, Mode, spell};
 use super::options::{Mixed, Options};
 use super::{
-    AMBIGUOUS, Decision, END_TO_END, Factor, Facts, Finding, Form, Go, Place, Protection, Reason, Shown, UNINSPECTABLE, Verdict, automatic,
+    AMBIGUOUS, Decision, END_TO_END, Factor, Facts, Finding, Form, Go, Place, Protection, Reason, Shown, UNINSPECTABLE, Verdict, Wish,
+    automatic,
 };
 
 /// What one level asks for.
@@ -39,6 +40,19 @@ struct Weighed {
 
 /// One decision for each recipient, in the order of the envelope.
 pub fn decide(policies: &[&Match], options: &Options, facts: &Facts<'_>) -> Vec<Decision> {
+    let wherever = decide_for_all(policies, options, &Facts { verified: &[], ..*facts });
+    // When policy decides anew the tags are gone, so what the sender wants protected must not hang on the way.
+    if facts.verified.is_empty() || facts.wish.asks_for_more() {
+        return wherever;
+    }
+    let mut decisions = decide_for_all(policies, options, facts);
+    for (decision, _) in decisions.iter_mut().zip(wherever).filter(|(decision, other)| decision.verdict != other.verdict) {
+        decision.verdict.tls = RequireTls::ByPolicy;
+    }
+    decisions
+}
+
+fn decide_for_all(policies: &[&Match], options: &Options, facts: &Facts<'_>) -> Vec<Decision> {
     let recipients = &facts.envelope.recipients;
     let mut weighed: Vec<Weighed> = recipients.iter().map(|recipient| weigh(policies, facts, recipient)).collect();
     if options.mixed == Mixed::Strictest {
@@ -206,7 +220,7 @@ fn finish(recipient: &Recipient, weighed: Weighed, options: &Options, facts: &Fa
     let Weighed { floor, default, go, mut because } = weighed;
     let default = floor.stricter(default);
     let counts = facts.envelope.reverse_path.mailbox().is_some_and(|sender| facts.admd.is_internal(sender));
-    let silent = super::Wish::default();
+    let silent = Wish::default();
     let wish = if counts { facts.wish } else { &silent };
     let wished = wished_protection(wish, &default);
     let chosen = match wished {
@@ -237,12 +251,13 @@ fn finish(recipient: &Recipient, weighed: Weighed, options: &Options, facts: &Fa
         file_names: chosen.file_names,
         header: chosen.header,
         form: if facts.inspection.count(AMBIGUOUS) > 0 && chosen.protection == Protection::SecureMessage { Form::Raw } else { Form::Parts },
+        tls: RequireTls::No,
     };
     Decision { recipient: recipient.clone(), verdict: settled(verdict, options), because }
 }
 
 /// The protection that the wish amounts to. Who asks for a password or a limit asks for a link.
-fn wished_protection(wish: &super::Wish, default: &Demand) -> Option<Protection> {
+fn wished_protection(wish: &Wish, default: &Demand) -> Option<Protection> {
     let limits = wish.factor.is_some() || wish.expires.is_some() || wish.until.is_some() || wish.downloads.is_some();
     wish.protection.or((limits && default.protection == Protection::Pass).then_some(Protection::SecureMessage))
 }
@@ -264,7 +279,7 @@ fn settled(verdict: Verdict, options: &Options) -> Verdict {
 }
 
 fn lifetime(
-    wish: &super::Wish,
+    wish: &Wish,
     (floor, default): (&Demand, &Demand),
     options: &Options,
     (facts, because): (&Facts<'_>, &mut Vec<Reason>),
@@ -285,7 +300,7 @@ fn lifetime(
     }
 }
 
-fn downloads(wish: &super::Wish, (floor, default): (&Demand, &Demand), because: &mut Vec<Reason>) -> Option<u32> {
+fn downloads(wish: &Wish, (floor, default): (&Demand, &Demand), because: &mut Vec<Reason>) -> Option<u32> {
     let wished = wish.downloads.map(|wished| (wished > 0).then_some(wished));
     match (wished, floor.downloads) {
         (None, _) => default.downloads,
@@ -298,7 +313,7 @@ fn downloads(wish: &super::Wish, (floor, default): (&Demand, &Demand), because: 
     }
 }
 
-fn tags(wish: &super::Wish) -> String {
+fn tags(wish: &Wish) -> String {
     wish.spelled().join(" ")
 }
 

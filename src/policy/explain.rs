@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::mail::{Message, PartId, ReversePath};
+use crate::mail::{Message, PartId, RequireTls, ReversePath};
 
 use super::inspect::{ReadFile, Seen, walk};
 use super::matching::{Match, Mode, spell};
@@ -134,6 +134,9 @@ impl Report {
         if let Some(other) = outcome(&all, &Facts { wish: &silent, ..*facts }) {
             self.line(1, &format!("without the sender's wish: {other}"));
         }
+        if let Some(other) = outcome(&all, &Facts { verified: &[], ..*facts }) {
+            self.line(1, &format!("where the way is not proven: {other}"));
+        }
         let could_plain = *facts.wish == silent || facts.wish.protection.is_none();
         if let Some(other) = outcome(&all, &Facts { wish: &plain, ..*facts }).filter(|_| could_plain) {
             self.line(1, &format!("with [plain: reason] in the subject: {other}"));
@@ -159,6 +162,7 @@ fn spell_verdict(decision: &Decision) -> String {
         (verdict.file_names == Shown::Replaced, ", file names numbered"),
         (verdict.header == Shown::Replaced, ", display names left out"),
         (verdict.form == Form::Raw, ", as one message.eml"),
+        (verdict.tls == RequireTls::ByPolicy, ", over a proven way or not at all"),
     ] {
         if said {
             text.push_str(what);

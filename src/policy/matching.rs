@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::condition::{Bound, Condition, Files, Found, Glob, Needs, Relation, Who};
+use super::condition::{Bound, Condition, Files, Found, Glob, Needs, Relation, Way, Who};
 use super::reader::{Choice, Later, Page, Value, get, offer};
 use super::{AMBIGUOUS, BUILT_IN, Encrypted, Factor, Go, Protection};
 
@@ -149,7 +149,17 @@ fn read_condition(page: &mut Page<'_>, of: &str, (table, whole): (&DeTable<'_>, 
         size: get(table, "size").and_then(|value| read_bound(page, "size", value)),
         attachments: get(table, "attachments").and_then(|value| read_files(page, value)),
         found: get(table, "found").and_then(|value| read_found(page, value, known)),
+        tls: get(table, "tls").and_then(|value| read_way(page, of, value)),
     }
+}
+
+/// Only an exception may count on it: what held only over a proven way would protect less where less is sure.
+fn read_way(page: &mut Page<'_>, of: &str, value: &Value<'_>) -> Option<Way> {
+    if of != "unless" {
+        page.advise(value.span().start, format!("{of}: tls can only lift a policy"), "unless = [{ tls = \"verified\" }]");
+        return None;
+    }
+    page.choose(&WAY, value)
 }
 
 fn read_who(page: &mut Page<'_>, key: &str, value: &Value<'_>) -> Vec<Who> {
@@ -334,12 +344,11 @@ const LATER: &[Later] = &[
     ("notify_style", "mode = \"automatic\": secured at once, the sender may turn it off"),
     ("mixed", "mixed is an option of the organisation: \"strictest\" or \"split\""),
 ];
-const CONDITIONS: &[&str] = &["sender", "recipient", "subject", "header", "size", "attachments", "found"];
+const CONDITIONS: &[&str] = &["sender", "recipient", "subject", "header", "size", "attachments", "found", "tls"];
 const CONDITIONS_LATER: &[Later] = &[
     ("recipients", "name them in recipient; how many there are cannot be asked yet"),
     ("tag", "the sender's wish is weighed by mode: \"automatic\" may be turned off, \"mandatory\" may not"),
     ("time", "leave it out: the policy holds at any time"),
-    ("tls", "leave it out: the policy holds whatever the connection"),
     ("thread", "leave it out: the policy holds for answers as well"),
 ];
 const WHO_LATER: &[Later] = &[
@@ -382,6 +391,8 @@ pub const GO: Choice<Go> = Choice {
         ("hold", "go = \"reject\", with a reason that tells the sender what to do"),
     ],
 };
+/// Also read by policy tests.
+pub const WAY: Choice<Way> = Choice { one: "tls", many: "words", words: &[("verified", Way::Verified)], later: &[] };
 const FILES: Choice<FilesWord> = Choice {
     one: "attachments",
     many: "words",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::extract::Extractor;
-use crate::mail::{Admd, Envelope, Message, PartId, Recipient};
+use crate::mail::{Admd, Envelope, Mailbox, Message, PartId, Recipient, RequireTls};
 use crate::mistake::Mistake;
 pub use crate::vault::Factor;
 use crate::words::Language;
@@ -132,6 +132,8 @@ pub struct Facts<'a> {
     pub inspection: &'a Inspection,
     /// What its sender wishes.
     pub wish: &'a Wish,
+    /// Recipients to whom the way is proven: over TLS with hosts of theirs, or with a next hop that sees to it.
+    pub verified: &'a [Mailbox],
     /// Now.
     pub now: Timestamp,
 }
@@ -182,6 +184,8 @@ pub struct Verdict {
     pub header: Shown,
     /// Sealed as one raw `message.eml` because readers could disagree about its parts.
     pub form: Form,
+    /// Whether all this holds for a proven way alone.
+    pub tls: RequireTls,
 }
 
 /// Whether something stands in the mail that carries the link.
@@ -226,6 +230,7 @@ impl Decision {
             file_names: Shown::Kept,
             header: Shown::Kept,
             form: Form::Parts,
+            tls: RequireTls::No,
         };
         Self { recipient, verdict, because: Vec::new() }
     }
@@ -309,9 +314,15 @@ impl PolicySet {
         inspect::inspect(&self.recogniser, message, &|name, media_type, content| sitting.extract(name, media_type, content))
     }
 
-    /// One decision for each recipient of the envelope, in its order.
+    /// One decision for each recipient of the envelope, in its order. One that would be another if the way were not proven
+    /// holds for a proven way alone.
     pub fn decide(&self, facts: &Facts<'_>) -> Vec<Decision> {
         decide::decide(&self.policies.iter().collect::<Vec<_>>(), &self.options, facts)
+    }
+
+    /// Whether it makes a difference to any policy how mail goes.
+    pub fn counts_on_tls(&self) -> bool {
+        self.policies.iter().flat_map(|policy| &policy.unless).any(|exception| exception.tls.is_some())
     }
 
     /// For the operator: each decision, every policy that matched, every finding with its place, and

@@ -7,8 +7,9 @@ use toml::de::DeTable;
 use crate::extract::{Extracted, Passage, Unread, Why};
 use crate::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Message, Recipient, RequireTls, ReversePath, Utf8};
 
+use super::condition::Way;
 use super::inspect::inspect;
-use super::matching::{FACTOR, GO, PROTECTION, lifetime, spell};
+use super::matching::{FACTOR, GO, PROTECTION, WAY, lifetime, spell};
 use super::reader::{Page, get};
 use super::{Decision, Factor, Facts, Go, PolicySet, Protection, Reason, Wish};
 
@@ -20,6 +21,8 @@ pub struct Trial {
     expects: Vec<Expect>,
     /// What counts as the house in this test, if it says so.
     house: Vec<Domain>,
+    /// The way to all recipients.
+    tls: Option<Way>,
 }
 
 /// What must come out for one recipient; absent fields may be anything.
@@ -75,7 +78,8 @@ fn read_one(page: &mut Page<'_>, table: &DeTable<'_>, at: usize) -> Option<Trial
         page.wrong(expect.at, format!("{} is not among the recipients of this test", expect.of));
     }
     let house = get(table, "house").map(|value| read_house(page, value)).unwrap_or_default();
-    Some(Trial { house, message: write(from.as_deref().unwrap_or_default(), &subject, &body, &files), from: from_path?, to, expects })
+    let tls = get(table, "tls").and_then(|value| page.choose(&WAY, value));
+    Some(Trial { house, tls, message: write(from.as_deref().unwrap_or_default(), &subject, &body, &files), from: from_path?, to, expects })
 }
 
 fn read_house(page: &mut Page<'_>, value: &super::reader::Value<'_>) -> Vec<Domain> {
@@ -159,8 +163,9 @@ impl Trial {
         };
         let inspection = inspect(&set.recogniser, &message, &read_plain);
         let wish = Wish::of(&message, &envelope, admd);
-        let facts =
-            Facts { admd, envelope: &envelope, message: &message, inspection: &inspection, wish: &wish, now: Timestamp::UNIX_EPOCH };
+        let verified = if self.tls.is_some() { self.to.as_slice() } else { &[] };
+        let (envelope, message, inspection, wish) = (&envelope, &message, &inspection, &wish);
+        let facts = Facts { admd, envelope, message, inspection, wish, verified, now: Timestamp::UNIX_EPOCH };
         let decisions = set.decide(&facts);
         for expect in &self.expects {
             for decision in decisions.iter().filter(|decision| decision.recipient.forward_path == expect.of) {
@@ -260,6 +265,6 @@ fn read_plain(_name: &str, _media_type: &str, content: &Bytes) -> Extracted {
     }
 }
 
-const KEYS: &[&str] = &["house", "from", "to", "subject", "text", "files", "expect"];
+const KEYS: &[&str] = &["house", "from", "to", "subject", "text", "files", "tls", "expect"];
 const EXPECT_KEYS: &[&str] = &["then", "factor", "expires", "downloads", "go", "because"];
 const BOUNDARY: &str = "=_a part of a test";

@@ -104,6 +104,12 @@ impl Wish {
         until.or(self.expires)
     }
 
+    /// Whether it asks for protection: more than to be left as it is.
+    pub fn asks_for_more(&self) -> bool {
+        let limits = self.factor.is_some() || self.expires.is_some() || self.until.is_some() || self.downloads.is_some();
+        limits || self.protection.is_some_and(|protection| protection > Protection::Pass)
+    }
+
     /// The tags as they would be written, for explanations.
     pub fn spelled(&self) -> Vec<String> {
         let protection = self.protection.map(|protection| match protection {

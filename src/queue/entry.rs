@@ -183,7 +183,7 @@ impl Entry {
         let unreadable = |_| Damaged("entry is not readable");
         let (stored, rest) = postcard::take_from_bytes::<Stored>(rest).map_err(unreadable)?;
         let require_tls = match record.first() {
-            Some(&FIRST_VERSION) => false,
+            Some(&FIRST_VERSION) => StoredRequireTls::No,
             _ => postcard::from_bytes(rest).map_err(unreadable)?,
         };
         Stored { require_tls, ..stored }.into_entry(head).ok_or(Damaged("an address in the entry is not well-formed"))
@@ -206,7 +206,16 @@ struct Stored {
     last: Option<StoredDiagnostic>,
     /// Since version 2.
     #[serde(skip_deserializing)]
-    require_tls: bool,
+    require_tls: StoredRequireTls,
+}
+
+/// Stands where a yes or no stood at first, and is written like it.
+#[derive(Default, Serialize, Deserialize)]
+enum StoredRequireTls {
+    #[default]
+    No,
+    Yes,
+    ByPolicy,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -244,7 +253,11 @@ impl From<&Entry> for Stored {
             eight_bit: *body == BodyType::EightBitMime,
             utf8: *utf8 == Utf8::Yes,
             last: entry.last.as_ref().map(StoredDiagnostic::from),
-            require_tls: *require_tls == RequireTls::Yes,
+            require_tls: match require_tls {
+                RequireTls::No => StoredRequireTls::No,
+                RequireTls::Yes => StoredRequireTls::Yes,
+                RequireTls::ByPolicy => StoredRequireTls::ByPolicy,
+            },
         }
     }
 }
@@ -264,7 +277,11 @@ impl Stored {
                 envelope_id: self.envelope_id.map(EnvelopeId),
                 body: if self.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
                 utf8: if self.utf8 { Utf8::Yes } else { Utf8::No },
-                require_tls: if self.require_tls { RequireTls::Yes } else { RequireTls::No },
+                require_tls: match self.require_tls {
+                    StoredRequireTls::No => RequireTls::No,
+                    StoredRequireTls::Yes => RequireTls::Yes,
+                    StoredRequireTls::ByPolicy => RequireTls::ByPolicy,
+                },
             },
             size: self.size,
             attempts: self.attempts,

@@ -193,6 +193,10 @@ pub enum Fate {
     Deferred(Diagnostic),
     /// Not now, and it was not attempted: its way is away, as others found.
     Unreached(Diagnostic),
+    /// Not now: the way is not proven, and policy counted on that.
+    Unproven(Diagnostic),
+    /// Other entries hold what it is to get.
+    Replaced,
     /// Never.
     Failed(Diagnostic),
 }

@@ -64,7 +64,7 @@ impl Kept {
     /// All of it where its sender asked for that and it is small and carries no link: a link must not travel back. Of
     /// what requires TLS only what says nothing of it, for the report need not find a way that keeps TLS. RFC 8689 §5.
     pub fn of(entry: &Entry, mut message: Box<dyn Read + Send>) -> std::io::Result<Self> {
-        if entry.envelope.require_tls == RequireTls::Yes {
+        if entry.envelope.require_tls != RequireTls::No {
             return Ok(Self::Header(dsn::redacted(Message::parse(header_of(message)?.into()).header())));
         }
         let is_wanted = entry.envelope.ret == Some(Return::Full) && entry.carries == Carries::Nothing && entry.size <= WHOLE_MAX;

@@ -31,7 +31,7 @@ pub(super) fn settle(entry: Entry, outcomes: &[Outcome], terms: &Terms, moment: 
     let now = moment.now.as_millisecond();
     let is_certain = moment.certainty == Certainty::Certain;
     let is_spent = is_certain && now >= entry.head.expires(terms);
-    let was_attempted = outcomes.iter().any(|outcome| matches!(outcome.fate, Fate::Deferred(_)));
+    let was_attempted = outcomes.iter().any(|outcome| matches!(outcome.fate, Fate::Deferred(_) | Fate::Unproven(_)));
     let attempts = if was_attempted || is_spent { entry.attempts.saturating_add(1) } else { entry.attempts };
     let late = is_certain && entry.head.late_from(terms).is_some_and(|late| now >= late);
     let mut ledger = Ledger { over: is_spent && attempts >= ATTEMPTS_MIN, late, ..Ledger::default() };
@@ -74,14 +74,14 @@ struct Ledger {
 impl Ledger {
     fn enter(&mut self, recipient: &Recipient, fate: Option<&Fate>) {
         match fate {
-            Some(Fate::Relayed { reports: Reports::Onward }) => {}
+            Some(Fate::Relayed { reports: Reports::Onward } | Fate::Replaced) => {}
             Some(Fate::Relayed { reports: Reports::None }) => tell(&mut self.relayed, recipient, Action::Relayed),
             Some(Fate::Relayed { reports: Reports::Final }) => tell(&mut self.delivered, recipient, Action::Delivered),
             Some(Fate::Failed(why)) => self.fail(recipient, why.status, Some(why)),
             // RFC 3463 §3.5: X.4.7 is "delivery time expired".
-            Some(Fate::Deferred(why) | Fate::Unreached(why)) if self.over => self.fail(recipient, EXPIRED, Some(why)),
+            Some(Fate::Deferred(why) | Fate::Unreached(why) | Fate::Unproven(why)) if self.over => self.fail(recipient, EXPIRED, Some(why)),
             None if self.over => self.fail(recipient, EXPIRED, None),
-            Some(Fate::Deferred(why) | Fate::Unreached(why)) => self.defer(recipient, Some(why)),
+            Some(Fate::Deferred(why) | Fate::Unreached(why) | Fate::Unproven(why)) => self.defer(recipient, Some(why)),
             None => self.defer(recipient, None),
         }
     }

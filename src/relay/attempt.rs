@@ -58,6 +58,8 @@ pub(super) enum Until {
     Later,
     /// As long as the message is what it is.
     Ever,
+    /// As long as policy counts on the way.
+    DecidedAnew,
 }
 
 impl Missed {
@@ -69,7 +71,7 @@ impl Missed {
     fn at(hop: &NextHop, trouble: Trouble, envelope: &Envelope) -> Self {
         let (hop, until) = (hop.name.clone(), lasting(&trouble, envelope));
         match until {
-            Until::Later => Self { said: trouble.said, hop, until },
+            Until::Later | Until::DecidedAnew => Self { said: trouble.said, hop, until },
             Until::Ever => Self { said: Said { status: REQUIRETLS_UNKEPT, ..trouble.said }, hop, until },
         }
     }
@@ -81,7 +83,12 @@ fn lasting(trouble: &Trouble, envelope: &Envelope) -> Until {
     use Wrong::{CertificateExpired, CertificateHostMismatch, CertificateNotTrusted, StarttlsNotSupported};
     let of_hosts = [StarttlsNotSupported, CertificateHostMismatch, CertificateExpired, CertificateNotTrusted];
     let is_of_host = trouble.said.status == REQUIRETLS_UNKEPT || trouble.wrong.is_some_and(|wrong| of_hosts.contains(&wrong));
-    if envelope.require_tls == RequireTls::Yes && is_of_host { Until::Ever } else { Until::Later }
+    match envelope.require_tls {
+        RequireTls::ByPolicy if trouble.stage == Stage::Tls => Until::DecidedAnew,
+        RequireTls::Yes if is_of_host => Until::Ever,
+        RequireTls::ByPolicy if is_of_host => Until::DecidedAnew,
+        RequireTls::No | RequireTls::Yes | RequireTls::ByPolicy => Until::Later,
+    }
 }
 
 /// Hands the message over, or says for each recipient why not; and who said so.
@@ -110,7 +117,7 @@ pub(super) async fn poise(destination: &Destination, load: &Load<'_>) -> Result<
             Err(trouble) => {
                 let last = Missed::at(&candidate.hop, trouble, load.envelope);
                 // One that may be mended keeps the message waiting, whatever the others are.
-                missed = missed.filter(|first| first.until == Until::Later && last.until == Until::Ever).or(Some(last));
+                missed = missed.filter(|first| first.until == Until::Later && last.until != Until::Later).or(Some(last));
             }
         }
     }
@@ -120,7 +127,7 @@ pub(super) async fn poise(destination: &Destination, load: &Load<'_>) -> Result<
 /// On a connection that is there, or a new one.
 async fn poise_at(candidate: &Candidate, load: &Load<'_>) -> Result<(Pooled, Pending), Trouble> {
     if let Some(pooled) = candidate.hop.pooled() {
-        match begin(pooled, load).await {
+        match begin(pooled, (candidate, load)).await {
             // The next hop may have closed it meanwhile. Nothing was handed over, so once more is safe.
             Err(Trouble { stage: Stage::BeforeDot, .. }) => {}
             poised => return poised,
@@ -129,11 +136,11 @@ async fn poise_at(candidate: &Candidate, load: &Load<'_>) -> Result<(Pooled, Pen
     if let Some(said) = candidate.resting() {
         return Err(Trouble { stage: Stage::Connect, said, wrong: None });
     }
-    begin(candidate.connect().await?, load).await
+    begin(candidate.connect().await?, (candidate, load)).await
 }
 
-async fn begin(mut pooled: Pooled, load: &Load<'_>) -> Result<(Pooled, Pending), Trouble> {
-    let pending = pooled.connection.begin(load.envelope, (load.body)(), load.size).await?;
+async fn begin(mut pooled: Pooled, (candidate, load): (&Candidate, &Load<'_>)) -> Result<(Pooled, Pending), Trouble> {
+    let pending = pooled.connection.begin(&candidate.asked(load.envelope), (load.body)(), load.size).await?;
     Ok((pooled, pending))
 }
 
@@ -161,6 +168,7 @@ pub(super) fn outcomes(envelope: &Envelope, heard: Result<Heard, Missed>) -> Vec
             recipients.zip(answers).map(|(recipient, answer)| Outcome { recipient, fate: fate(answer, reports, &hop) }).collect()
         }
         Err(Missed { said, hop, until: Until::Later }) => deferred(envelope, &said, &hop),
+        Err(Missed { said, hop, until: Until::DecidedAnew }) => alike(envelope, &Fate::Unproven(passing(&said, &hop))),
         Err(Missed { said, hop, until: Until::Ever }) => alike(envelope, &Fate::Failed(diagnostic(said, &hop))),
     }
 }

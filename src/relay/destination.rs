@@ -12,7 +12,7 @@ use super::attempt::Missed;
 use super::exchangers::{Candidate, Exchangers};
 use super::hop::{self, Demand, NextHop, State, Way};
 use super::options::{Options, Share};
-use crate::mail::{EnhancedStatus, Envelope, RequireTls};
+use crate::mail::{EnhancedStatus, Envelope, Recipient, RequireTls};
 use crate::mistake::Mistake;
 use crate::net::tls::Seen;
 use crate::smtp::client::{Hop, Said};
@@ -105,7 +105,7 @@ impl Destination {
         let order = match (&self.hops, envelope.require_tls) {
             (Hops::Mx(exchangers), _) => return exchangers.candidates(envelope).await,
             (Hops::Named { hops, .. }, RequireTls::No) => self.order(hops),
-            (Hops::Named { verified, .. }, RequireTls::Yes) => self.order_of_all(verified),
+            (Hops::Named { verified, .. }, RequireTls::Yes | RequireTls::ByPolicy) => self.order_of_all(verified),
         };
         let nowhere = || Missed::for_now(NO_ROOTS, "the next hop's certificate cannot be checked: there are no roots", &self.name);
         if order.is_empty() { Err(nowhere()) } else { Ok(order.into_iter().map(Candidate::from).collect()) }
@@ -138,6 +138,26 @@ impl Destination {
             order.extend(hops.iter().min_by_key(|(_, hop)| until(hop)).map(|(_, hop)| Arc::clone(hop)));
         }
         order
+    }
+
+    /// Whether what goes to these recipients, of one domain where that makes a difference, goes a proven way; where nobody
+    /// answers in good time, it does not.
+    pub async fn is_proven(&self, recipients: &[Recipient]) -> bool {
+        let asked = async {
+            match (&self.hops, recipients.first()) {
+                (Hops::Mx(exchangers), Some(recipient)) => exchangers.is_proven(recipient.forward_path.domain()).await,
+                (Hops::Named { verified, .. }, Some(_)) => {
+                    for hop in self.order(verified) {
+                        if hop.keeps_tls().await {
+                            return true;
+                        }
+                    }
+                    false
+                }
+                (_, None) => false,
+            }
+        };
+        timeout(PROVEN_WITHIN, asked).await.unwrap_or(false)
     }
 
     /// Connects to each of its hops and goes without mail; by MX there are none before there is mail.
@@ -290,6 +310,8 @@ impl Pace {
 const IN_LINE: usize = 4;
 /// Messages that may go together after a pause.
 const AT_ONCE: u32 = 5;
+/// A client waits for what follows from the answer.
+const PROVEN_WITHIN: Duration = Duration::from_secs(5);
 /// An operator who asks waits for the answer.
 const PROBED_WITHIN: Duration = Duration::from_secs(15);
 /// RFC 3463 §3.8: cryptographic failure.

@@ -5,6 +5,7 @@
 //! under a weaker one, or for another name. RFC 5321 §5.1, RFC 7505; RFC 7672, RFC 8461 and RFC 8689 by way of
 //! [`transport`](crate::transport).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +70,7 @@ impl Exchangers {
         let now = self.way.clock.certain();
         let course = self.transport.course(&wanted, now).await.map_err(|none| {
             self.transport.count_refusal(domain, &none, now);
-            missed(&none, domain)
+            missed(&none, domain, envelope.require_tls)
         })?;
         let places = course.targets.into_iter().flat_map(|target| target.addresses.clone().into_iter().map(move |at| (target.clone(), at)));
         let (mut order, resting): (Vec<Candidate>, Vec<Candidate>) =
@@ -80,10 +81,16 @@ impl Exchangers {
         Ok(order)
     }
 
+    /// Whether mail to the domain goes to hosts that it proves to be its own (DANE, or MTA-STS that is enforced).
+    pub async fn is_proven(&self, domain: &Domain) -> bool {
+        let wanted = Wanted { domain, strictness: Strictness::Proven };
+        self.transport.course(&wanted, self.way.clock.certain()).await.is_ok()
+    }
+
     fn strictness(&self, envelope: &Envelope) -> Strictness {
         match (envelope.require_tls, self.least) {
             (RequireTls::Yes, _) => Strictness::RequireTls,
-            (RequireTls::No, Tls::Verified) => Strictness::Proven,
+            (RequireTls::ByPolicy, _) | (RequireTls::No, Tls::Verified) => Strictness::Proven,
             (RequireTls::No, Tls::None | Tls::Opportunistic | Tls::Required) => Strictness::Published,
         }
     }
@@ -146,6 +153,15 @@ impl Exchangers {
 }
 
 impl Candidate {
+    /// The envelope as it is told what is asked of it. One that stands between us and the recipient's host promises the rest of a
+    /// proven way (REQUIRETLS); a host that is proven itself need not.
+    pub fn asked<'e>(&self, envelope: &'e Envelope) -> Cow<'e, Envelope> {
+        match (envelope.require_tls, &self.told) {
+            (RequireTls::ByPolicy, None) => Cow::Owned(Envelope { require_tls: RequireTls::Yes, ..envelope.clone() }),
+            (RequireTls::No | RequireTls::Yes | RequireTls::ByPolicy, _) => Cow::Borrowed(envelope),
+        }
+    }
+
     /// Why it is left alone, if it was away a moment ago. Hosts that are configured are always asked: others stand in for them
     /// where they can.
     pub fn resting(&self) -> Option<Said> {
@@ -185,8 +201,9 @@ fn wrong(hop: &NextHop, connected: &Result<Pooled, Trouble>, seen: &Seen) -> Opt
 }
 
 /// What the domain says of itself is final; what may be somebody's doing, or what we want of it, is waited for.
-fn missed(none: &NoCourse, domain: &Domain) -> Missed {
+fn missed(none: &NoCourse, domain: &Domain, require_tls: RequireTls) -> Missed {
     let until = match none {
+        NoCourse::Unproven | NoCourse::Untrusted(_) if require_tls == RequireTls::ByPolicy => Until::DecidedAnew,
         NoCourse::Exchange(_) | NoCourse::RequireTls if none.status().class == 5 => Until::Ever,
         NoCourse::Exchange(_) | NoCourse::RequireTls | NoCourse::Untrusted(_) | NoCourse::Unproven | NoCourse::Store(_) => Until::Later,
     };

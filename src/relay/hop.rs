@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::options::{Options, Tls};
 use crate::clock::Clock;
@@ -27,6 +28,8 @@ pub(super) struct NextHop {
     /// TLS that was only offered has failed: until then it is done without.
     in_the_clear: Mutex<Option<Timestamp>>,
     idle: Mutex<Vec<Pooled>>,
+    /// Whether its last connection promised to send on under TLS what comes under TLS, and when that was.
+    keeps_tls: Mutex<Option<(bool, Instant)>>,
 }
 
 /// What all hops of a destination have in common.
@@ -114,7 +117,8 @@ impl NextHop {
     /// Nothing is known of it yet.
     pub fn new(hop: Hop, demand: Demand, way: Way) -> Self {
         let name = format!("{}:{}", hop.host, hop.port);
-        Self { name, hop, demand, way, state: Mutex::new(State::Up), in_the_clear: Mutex::default(), idle: Mutex::default() }
+        let (state, in_the_clear, idle, keeps_tls) = (Mutex::new(State::Up), Mutex::default(), Mutex::default(), Mutex::default());
+        Self { name, hop, demand, way, state, in_the_clear, idle, keeps_tls }
     }
 
     /// Whether it can be reached, as far as we know.
@@ -141,7 +145,27 @@ impl NextHop {
             Err(trouble) => missed(&state, trouble, now),
         };
         drop(state);
+        if let Ok(connection) = &opened {
+            *lock(&self.keeps_tls) = Some((connection.keeps_tls(), Instant::now()));
+        }
         Ok(Pooled { connection: opened?, transactions: 0, since: now })
+    }
+
+    /// Whether it promises REQUIRETLS, by what it said lately or by asking it now.
+    pub async fn keeps_tls(&self) -> bool {
+        let known = *lock(&self.keeps_tls);
+        if let Some((keeps, since)) = known
+            && since.elapsed() < PROMISED
+        {
+            return keeps;
+        }
+        if self.is_resting() {
+            return false;
+        }
+        let Ok(pooled) = self.connect(&Seen::default()).await else { return false };
+        let keeps = pooled.connection.keeps_tls();
+        lock(&self.idle).push(pooled);
+        keeps
     }
 
     /// Whether TLS that nobody demands is done without.
@@ -295,6 +319,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const TRANSACTIONS_MAX: u32 = 100;
 /// Servers keep an idle client for minutes; a short time keeps their room free.
 const IDLE_MAX: SignedDuration = SignedDuration::from_secs(30);
+/// What a host offers changes with its configuration alone.
+const PROMISED: std::time::Duration = std::time::Duration::from_secs(10 * 60);
 /// After this, TLS gets another chance.
 const IN_THE_CLEAR: SignedDuration = SignedDuration::from_secs(10 * 60);
 /// From one probe to the next.

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use crate::store::Fault;
 use crate::transport::Transport;
 use crate::vault::{ParcelId, Vault};
 
+mod anew;
 mod attempt;
 mod destination;
 mod exchangers;
@@ -30,6 +31,7 @@ mod offer;
 mod options;
 mod route;
 
+pub use anew::Anew;
 use attempt::{Load, attempt, unreached};
 use destination::{Counted, Destination};
 use exits::{Exits, all_ways};
@@ -71,6 +73,9 @@ pub struct Relay {
     woken: Notify,
     /// Attempts that began while a client waited and are an entry's now.
     late: mpsc::UnboundedSender<Late>,
+    /// Who decides on mail whose way is not what policy counted on.
+    anew: OnceLock<Weak<dyn Anew>>,
+    one_by_one: tokio::sync::Mutex<()>,
     taken_over: Mutex<Option<mpsc::UnboundedReceiver<Late>>>,
 }
 
@@ -98,7 +103,9 @@ impl Relay {
         let Stations { queue, vault, routes, transport } = stations;
         let exits = Exits::new(ways, &transport, (&admd.hostname, &clock))?;
         let (late, taken_over) = mpsc::unbounded_channel();
-        Ok(Self { queue, vault, routes, exits, clock, woken: Notify::new(), late, taken_over: Mutex::new(Some(taken_over)) })
+        let taken_over = Mutex::new(Some(taken_over));
+        let (woken, anew, one_by_one) = (Notify::new(), OnceLock::new(), tokio::sync::Mutex::default());
+        Ok(Self { queue, vault, routes, exits, clock, woken, late, anew, one_by_one, taken_over })
     }
 
     /// Has all next hops asked again that were away, and what is due attempted.
@@ -206,6 +213,7 @@ impl Relay {
             log(lease.id, &hop, &met);
             outcomes.extend(met);
         }
+        let outcomes = self.decided_anew(&lease, outcomes).await;
         self.settle(lease, outcomes).await;
     }
 
@@ -351,9 +359,11 @@ fn log(id: QueueId, next_hop: &str, outcomes: &[Outcome]) {
     for outcome in outcomes {
         match &outcome.fate {
             Fate::Relayed { .. } => emit(&Event::Relayed { id: &id, next_hop }),
-            Fate::Deferred(why) | Fate::Unreached(why) => emit(&Event::Deferred { id: &id, next_hop, status: &why.status.to_string() }),
+            Fate::Deferred(why) | Fate::Unreached(why) | Fate::Unproven(why) => {
+                emit(&Event::Deferred { id: &id, next_hop, status: &why.status.to_string() })
+            }
             // The queue says this, for it knows the other way to fail too.
-            Fate::Failed(_) => {}
+            Fate::Failed(_) | Fate::Replaced => {}
         }
     }
 }

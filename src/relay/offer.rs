@@ -63,7 +63,7 @@ impl Relay {
         match poised {
             Ok(Ok(poised)) => self.finish(Offered { entry, id, seat }, poised).await,
             Ok(Err(Missed { said, until: Until::Ever, .. })) => self.refuse(&entry, said).await,
-            Ok(Err(_)) | Err(_) => self.commit(vec![entry], vec![]).await,
+            Ok(Err(Missed { until: Until::Later | Until::DecidedAnew, .. })) | Err(_) => self.commit(vec![entry], vec![]).await,
         }
     }
 

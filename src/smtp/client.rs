@@ -286,7 +286,7 @@ impl Connection {
     }
 
     /// Whether it promises to send on under TLS what came under TLS. RFC 8689 §4.2.1.
-    const fn keeps_tls(&self) -> bool {
+    pub const fn keeps_tls(&self) -> bool {
         self.offered.require_tls && self.is_secure()
     }
 

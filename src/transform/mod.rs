@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::mail::{Admd, Envelope, HeaderField, Mailbox, Message, Recipient, Return, decode};
+use crate::mail::{Admd, Envelope, HeaderField, Mailbox, Message, Recipient, RequireTls, Return, decode};
 use crate::policy::{Decision, Go, Protection, Shown, Verdict, Wish};
 use crate::queue::{Carries, NewEntry};
 use crate::vault::{Link, NewParcel, ParcelId};
@@ -82,7 +82,8 @@ pub struct Frame<'a> {
 }
 
 impl Plan {
-    /// Puts recipients that are treated alike together; those that pass are one variant and come first.
+    /// Puts recipients that are treated alike together; those that pass come first, and those among them to whom the way must
+    /// be proven are a variant of their own.
     pub fn new(decisions: Vec<Decision>) -> Self {
         let mut variants: Vec<Variant> = Vec::new();
         for decision in decisions {
@@ -98,7 +99,7 @@ impl Plan {
                 }),
             }
         }
-        variants.sort_by_key(|variant| variant.verdict.protection != Protection::Pass);
+        variants.sort_by_key(|variant| (variant.verdict.protection != Protection::Pass, variant.verdict.tls != RequireTls::No));
         Self { variants }
     }
 
@@ -116,7 +117,7 @@ impl Plan {
         self.variants.iter().filter_map(|variant| Some((parcel(variant)?, &variant.verdict))).collect()
     }
 
-    /// The entries that leave: one for all that pass, one for each recipient with a link. `letters`
+    /// The entries that leave: one for all that pass (or two: the way must be proven for some), one for each recipient with a link. `letters`
     /// holds those of each parcel, in the order of [`protected`](Self::protected).
     ///
     /// # Errors
@@ -131,7 +132,7 @@ impl Plan {
         frame: &Frame<'_>,
     ) -> Result<Vec<NewEntry>, Unwritable> {
         let mut letters = letters.into_iter();
-        let mut passing = Vec::new();
+        let mut passing: Vec<(RequireTls, Vec<Recipient>)> = Vec::new();
         let mut linked = Vec::new();
         for variant in self.variants {
             if variant.verdict.go != Go::Now {
@@ -139,7 +140,7 @@ impl Plan {
             }
             let anatomy = Anatomy::new(message, &variant.decisions);
             match anatomy.road(&variant.verdict) {
-                Road::Pass => passing.extend(variant.recipients),
+                Road::Pass => passing.push((required(envelope, &variant.verdict), variant.recipients)),
                 road @ (Road::Files | Road::Parts | Road::Raw) => {
                     linked.extend(Linking { anatomy, variant, road, envelope, frame }.entries(letters.next().unwrap_or_default())?)
                 }
@@ -149,12 +150,11 @@ impl Plan {
             return Err(Unwritable("there are more links than parcels".to_owned()));
         }
         let mut entries = Vec::new();
-        if !passing.is_empty() {
-            entries.push(NewEntry {
-                envelope: Envelope { recipients: passing, ..envelope.clone() },
-                body: passed(message, frame)?,
-                carries: Carries::Nothing,
-            });
+        for group in passing.chunk_by(|(a, _), (b, _)| a == b) {
+            let recipients = group.iter().flat_map(|(_, recipients)| recipients.iter().cloned()).collect();
+            let require_tls = group.first().map_or(envelope.require_tls, |(require_tls, _)| *require_tls);
+            let envelope = Envelope { recipients, require_tls, ..envelope.clone() };
+            entries.push(NewEntry { envelope, body: passed(message, frame)?, carries: Carries::Nothing });
         }
         entries.extend(linked);
         Ok(entries)
@@ -163,7 +163,15 @@ impl Plan {
 
 /// Recipients that pass get the same octets whatever else their verdicts say.
 fn is_alike(a: &Verdict, b: &Verdict) -> bool {
-    a == b || (a.go == b.go && a.protection == Protection::Pass && b.protection == Protection::Pass)
+    a == b || (a.go == b.go && a.tls == b.tls && a.protection == Protection::Pass && b.protection == Protection::Pass)
+}
+
+/// What the way must be: what the client wants is more than what policy counted on.
+const fn required(envelope: &Envelope, verdict: &Verdict) -> RequireTls {
+    match envelope.require_tls {
+        RequireTls::Yes => RequireTls::Yes,
+        RequireTls::No | RequireTls::ByPolicy => verdict.tls,
+    }
 }
 
 /// The message for those that get it as it is: untouched octets, unless something in its header must not leave.
@@ -214,6 +222,7 @@ impl Linking<'_> {
                 recipients: vec![recipient.clone()],
                 // A report must not carry the link back, nor to anybody else.
                 ret: Some(Return::Headers),
+                require_tls: required(self.envelope, &self.variant.verdict),
                 ..self.envelope.clone()
             },
             body: finished(fields, rest, self.anatomy.message, self.frame),

@@ -1,7 +1,8 @@
 //! Messages and what policy makes of them: one folder a case.
 //!
 //! `NN-name/` holds `message.eml`, `policy.toml` and `decision`; the first lines of the message may be
-//! `X-Test-From`, `X-Test-To` (one for each recipient) and `X-Test-Mixed`, which are the envelope.
+//! `X-Test-From`, `X-Test-To` (one for each recipient) and `X-Test-Mixed`, which are the envelope, and `X-Test-Verified`, to whom
+//! the way is proven.
 //! `broken/NN-name/` holds `rules/`, `policies/` and `mistakes`: the files must be refused with
 //! exactly that text. `UPDATE=1` writes what came out; the reader checks the difference.
 
@@ -38,7 +39,8 @@ fn every_message_fares_as_written() {
         };
         let envelope = envelope(reverse_path, &of("X-Test-To:"));
         let bare: String = mail.lines().filter(|line| !line.starts_with("X-Test-")).map(|line| format!("{line}\r\n")).collect();
-        compare(&folder.join("decision"), &explained(&set, &envelope, &Message::parse(Bytes::from(bare))));
+        let verified: Vec<Mailbox> = of("X-Test-Verified:").into_iter().map(|to| Mailbox::parse(to).unwrap()).collect();
+        compare(&folder.join("decision"), &explained(&set, (&envelope, &verified), &Message::parse(Bytes::from(bare))));
     }
 }
 
@@ -70,7 +72,7 @@ fn folders_are_read_like_texts() {
     assert!(mistakes[0].to_string().ends_with("portals: upload portals: not in this version\n    move the folder away"), "{mistakes:?}");
 }
 
-fn explained(set: &PolicySet, envelope: &Envelope, message: &Message) -> String {
+fn explained(set: &PolicySet, (envelope, verified): (&Envelope, &[Mailbox]), message: &Message) -> String {
     let (admd, wish) = (admd(), Wish::of(message, envelope, &admd()));
     let inspection = set.inspect(message, &Extractor::new(PathBuf::from("/nonexistent"), 1));
     set.explain(&Facts {
@@ -79,6 +81,7 @@ fn explained(set: &PolicySet, envelope: &Envelope, message: &Message) -> String 
         message,
         inspection: &inspection,
         wish: &wish,
+        verified,
         now: "2026-11-22T12:00:00Z".parse().unwrap(),
     })
 }

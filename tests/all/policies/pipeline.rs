@@ -62,7 +62,8 @@ pub fn fate_in(octets: &[u8], envelope: &Envelope) -> Fate {
     let message = Message::parse(Bytes::copy_from_slice(octets));
     let wish = Wish::of(&message, envelope, &admd);
     let inspection = SUPPLIED.inspect(&message, &EXTRACTOR);
-    let decisions = SUPPLIED.decide(&Facts { admd: &admd, envelope, message: &message, inspection: &inspection, wish: &wish, now });
+    let facts = Facts { admd: &admd, envelope, message: &message, inspection: &inspection, wish: &wish, verified: &[], now };
+    let decisions = SUPPLIED.decide(&facts);
     let plan = Plan::new(decisions.clone());
     let mut letters = Vec::new();
     let mut sealed = Vec::new();

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use waxseal::mail::{Domain, Message, Recipient};
+use waxseal::mail::{Domain, Message, Recipient, RequireTls};
 use waxseal::policy::{Decision, Form, Go, Protection, Shown, Verdict, Wish};
 use waxseal::transform::dkim::{Signers, generate};
 use waxseal::vault::Factor;
@@ -58,6 +58,7 @@ fn rewritten(number: u8, signers: &Signers) -> Vec<u8> {
             file_names: Shown::Kept,
             header: Shown::Kept,
             form: Form::Parts,
+            tls: RequireTls::No,
         },
         because: Vec::new(),
     };

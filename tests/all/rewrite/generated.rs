@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use waxseal::mail::{Message, Recipient};
+use waxseal::mail::{Message, Recipient, RequireTls};
 use waxseal::policy::{Decision, Form, Go, Protection, Shown, Verdict, Wish};
 use waxseal::queue::Carries;
 use waxseal::transform::dkim::Signers;
@@ -267,6 +267,7 @@ fn verdict(kind: u8) -> Verdict {
         file_names: Shown::Replaced,
         header: subject,
         form,
+        tls: RequireTls::No,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use waxseal::mail::{Message, PartId, Recipient};
+use waxseal::mail::{Message, PartId, Recipient, RequireTls};
 use waxseal::policy::{Decision, Finding, Form, Go, Place, Protection, Reason, Shown, Verdict, Wish};
 use waxseal::queue::Carries;
 use waxseal::transform::dkim::Signers;
@@ -58,6 +58,7 @@ impl Line {
                 file_names: shown(self.hide_names),
                 header: shown(self.found_in_header),
                 form: if self.raw { Form::Raw } else { Form::Parts },
+                tls: RequireTls::No,
             },
             because: place.map(found).into_iter().collect(),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use waxseal::mail::{HeaderField, Message, Recipient};
+use waxseal::mail::{HeaderField, Message, Recipient, RequireTls};
 use waxseal::policy::{Decision, Form, Go, Protection, Shown, Verdict, Wish};
 use waxseal::transform::dkim::Signers;
 use waxseal::transform::{Frame, Letter, Plan};
@@ -26,6 +26,7 @@ fn decision(to: &str, protection: Protection, go: Go) -> Decision {
             file_names: Shown::Kept,
             header: Shown::Kept,
             form: Form::Parts,
+            tls: RequireTls::No,
         },
         because: Vec::new(),
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use waxseal::mail::{Message, Part, Recipient};
+use waxseal::mail::{Message, Part, Recipient, RequireTls};
 use waxseal::policy::{Decision, Form, Go, Protection, Shown, Verdict, Wish};
 use waxseal::queue::Carries;
 use waxseal::transform::dkim::Signers;
@@ -35,6 +35,7 @@ pub fn decision(protection: Protection, form: Form) -> Decision {
             file_names: Shown::Replaced,
             header: Shown::Kept,
             form,
+            tls: RequireTls::No,
         },
         because: Vec::new(),
     }

@@ -14,7 +14,14 @@ const MALLORY: &str = "mallory@elsewhere.example";
 fn explained(house: &House, from: &str, message: &[u8]) -> String {
     let file = house.path("message.eml");
     std::fs::write(&file, message).unwrap();
-    let arguments = explain::Arguments { message: file, from: from.into(), to: vec!["jonas@mail.example".into()], user: None, text: false };
+    let arguments = explain::Arguments {
+        message: file,
+        from: from.into(),
+        to: vec!["jonas@mail.example".into()],
+        user: None,
+        verified: false,
+        text: false,
+    };
     let mut out = Vec::new();
     explain::run(&arguments, &house.path("waxseal.toml"), jiff::Timestamp::UNIX_EPOCH, &mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -96,7 +103,8 @@ fn what_a_user_may_not_send_is_explained_for_the_user() {
     std::fs::write(house.path("message.eml"), PLAIN).unwrap();
     let run = |from: &str, user: &str| {
         let (message, user) = (house.path("message.eml"), Some(user.to_owned()));
-        let arguments = explain::Arguments { message, from: from.into(), to: vec!["jonas@mail.example".into()], user, text: false };
+        let arguments =
+            explain::Arguments { message, from: from.into(), to: vec!["jonas@mail.example".into()], user, verified: false, text: false };
         let mut out = Vec::new();
         let done = explain::run(&arguments, &house.path("waxseal.toml"), jiff::Timestamp::UNIX_EPOCH, &mut out);
         done.map(|()| String::from_utf8(out).unwrap()).map_err(|failed| failed.to_string())

@@ -4,6 +4,7 @@
 mod broken;
 mod matrix;
 mod operator;
+mod proven;
 mod receivers;
 mod relaying;
 mod resolving;

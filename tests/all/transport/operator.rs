@@ -21,17 +21,17 @@ use super::zones::{Content, Zones};
 use crate::crash::raw_sink::{RawSink, obliging, wait_until};
 use crate::ports::free_port;
 
-struct Gateway {
-    directory: std::path::PathBuf,
+pub struct Gateway {
+    pub directory: std::path::PathBuf,
     _place: tempfile::TempDir,
     /// Where mail comes in.
-    smtp: String,
+    pub smtp: String,
     running: Option<Child>,
 }
 
 impl Gateway {
     /// Set up, with this behind its configuration.
-    fn new(next_hop: &str, more: &str) -> Self {
+    pub fn new(next_hop: &str, more: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("s");
         let port = || format!("127.0.0.1:{}", free_port());
@@ -53,26 +53,34 @@ impl Gateway {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Output {
+    pub fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
     }
 
-    fn serve(&mut self) {
+    /// Runs; again, where it ran before.
+    pub fn serve(&mut self) {
+        self.stop();
         self.running = Some(self.command(&["serve", "--allow-root"]).stderr(Stdio::piped()).spawn().unwrap());
         wait_until(|| self.run(&["clock", "show"]).status.success());
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if let Some(running) = &mut self.running {
+impl Gateway {
+    fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
             let _ = running.kill();
             let _ = running.wait();
         }
     }
 }
 
-fn shown(output: &Output) -> String {
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+pub fn shown(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 

@@ -12,7 +12,7 @@ use waxseal::net::dns::{Dnssec, Options};
 use crate::ports::free_port;
 
 /// What stands in the zones; each line a record, names below the zone.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Content {
     /// `signed.example`
     pub signed: String,
