@@ -29,7 +29,12 @@ pub fn admd(house: &House, file: &mut File<'_>) -> Option<Admd> {
     if let Err(bad) = &postmaster {
         file.mistake(("house", "postmaster"), &format!("postmaster \"{text}\": {bad}"), "write it as in postmaster@example.org");
     }
-    Some(Admd { domains, hostname: hostname.ok()?, postmaster: postmaster.ok()? })
+    let admd = Admd { domains, hostname: hostname.ok()?, postmaster: postmaster.ok()? };
+    if admd.is_own(&admd.postmaster) {
+        let what = format!("postmaster \"{text}\" is at the gateway's own name, where nobody has a mailbox");
+        file.mistake(("house", "postmaster"), &what, "an address in one of the domains, whose mail goes to the next hop");
+    }
+    Some(admd)
 }
 
 /// The organisation as people see it.

@@ -31,7 +31,7 @@ crate::options! {
         domains: Vec<String> = Vec::new(),
         /// The gateway's own host name in banners, trace fields and message ids.
         hostname: String = String::new(),
-        /// Who our own notices come from; absent is `postmaster` at the first domain.
+        /// Who our own notices come from, and who reads what is addressed to `postmaster` or `abuse` at the hostname; absent is `postmaster` at the first domain.
         postmaster: Option<String> = None,
         /// The organisation's language: `en` or `sv`.
         language: Language = Language::English,

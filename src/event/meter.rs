@@ -175,7 +175,7 @@ pub(super) fn count(event: &Event<'_>) {
         Event::Trouble { place, .. } => one(&meters.troubles, Place { place }),
         Event::Listening { .. }
         | Event::Alarm { .. }
-        | Event::DecidedAnew { .. }
+        | Event::Replaced { .. }
         | Event::Unreported { .. }
         | Event::Held { .. }
         | Event::Released { .. }
@@ -199,7 +199,7 @@ const fn name(event: &Event<'_>) -> &'static str {
         Event::Alarm { .. } => "alarm",
         Event::Relayed { .. } => "relayed",
         Event::Deferred { .. } => "deferred",
-        Event::DecidedAnew { .. } => "decided anew",
+        Event::Replaced { .. } => "replaced",
         Event::Failed { .. } => "failed",
         Event::Unreported { .. } => "unreported",
         Event::Held { .. } => "held",

@@ -67,12 +67,14 @@ pub enum Event<'a> {
         /// Enhanced status.
         status: &'a str,
     },
-    /// The way of mail was not what policy had counted on, so policy decided once more.
-    DecidedAnew {
+    /// Other entries have the place of one.
+    Replaced {
         /// The entry.
         id: &'a str,
-        /// The entries that hold the message now, separated by commas.
+        /// The others, separated by commas.
         entries: &'a str,
+        /// Why.
+        because: &'static str,
     },
     /// A recipient's mail will never get there.
     Failed {
@@ -161,7 +163,7 @@ pub fn emit(event: &Event<'_>) {
         Event::Alarm { sender, because, messages, recipients } => warn!(event = "alarm", sender, because, messages, recipients),
         Event::Relayed { id, next_hop } => info!(event = "relayed", id, next_hop),
         Event::Deferred { id, next_hop, status } => info!(event = "deferred", id, next_hop, status),
-        Event::DecidedAnew { id, entries } => info!(event = "decided anew", id, entries),
+        Event::Replaced { id, entries, because } => info!(event = "replaced", id, entries, because),
         Event::Failed { id, status } => warn!(event = "failed", id, status),
         Event::Unreported { id, recipients, because } => error!(event = "unreported", id, recipients, because),
         Event::Held { id } => info!(event = "held", id),
@@ -191,7 +193,7 @@ mod tests {
             Event::Alarm { sender: "ann", because: "limit", messages: 3, recipients: 40 },
             Event::Relayed { id: "q1", next_hop: "hop:25" },
             Event::Deferred { id: "q2", next_hop: "hop:25", status: "4.4.1" },
-            Event::DecidedAnew { id: "q8", entries: "e3,e4" },
+            Event::Replaced { id: "q8", entries: "e3,e4", because: "own" },
             Event::Failed { id: "q3", status: "5.1.1" },
             Event::Unreported { id: "q4", recipients: 3, because: "not ours" },
             Event::Held { id: "q5" },
@@ -212,7 +214,7 @@ mod tests {
                 Event::Alarm { .. } => ("alarm", &["ann", "limit", "3", "40"]),
                 Event::Relayed { .. } => ("relayed", &["q1", "hop:25"]),
                 Event::Deferred { .. } => ("deferred", &["q2", "hop:25", "4.4.1"]),
-                Event::DecidedAnew { .. } => ("decided anew", &["q8", "e3,e4"]),
+                Event::Replaced { .. } => ("replaced", &["q8", "e3,e4", "own"]),
                 Event::Failed { .. } => ("failed", &["q3", "5.1.1"]),
                 Event::Unreported { .. } => ("unreported", &["q4", "3", "not ours"]),
                 Event::Held { .. } => ("held", &["q5"]),

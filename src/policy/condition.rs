@@ -146,8 +146,8 @@ impl Condition {
 impl Who {
     fn is(&self, mailbox: &Mailbox, facts: &Facts<'_>) -> bool {
         match self {
-            Self::Internal => facts.admd.is_internal(mailbox),
-            Self::External => !facts.admd.is_internal(mailbox),
+            Self::Internal => facts.admd.is_inside(mailbox),
+            Self::External => !facts.admd.is_inside(mailbox),
             Self::Like(glob) => glob.is_like(&mailbox.to_string()),
         }
     }

@@ -56,7 +56,7 @@ fn decide_for_all(policies: &[&Match], options: &Options, facts: &Facts<'_>) -> 
     let recipients = &facts.envelope.recipients;
     let mut weighed: Vec<Weighed> = recipients.iter().map(|recipient| weigh(policies, facts, recipient)).collect();
     if options.mixed == Mixed::Strictest {
-        let outside = |recipient: &Recipient| !facts.admd.is_internal(&recipient.forward_path);
+        let outside = |recipient: &Recipient| !facts.admd.is_inside(&recipient.forward_path);
         let strictest = weighed.iter().zip(recipients).filter(|(_, to)| outside(to)).map(|(one, _)| one.clone()).reduce(Weighed::stricter);
         for (one, _) in weighed.iter_mut().zip(recipients).filter(|(_, to)| outside(to)) {
             strictest.iter().for_each(|strictest| one.clone_from(strictest));
@@ -70,7 +70,7 @@ pub fn matching<'m>(policies: &[&'m Match], facts: &Facts<'_>, recipient: &Mailb
     let (report, spared) = (automatic::is_report(facts), automatic::is_spared(facts));
     let applies = |policy: &&Match| {
         // Mail that stays in the house is left alone unless a policy says whom in it it means.
-        let meant = !facts.admd.is_internal(recipient) || policy.when.names(recipient, facts);
+        let meant = !facts.admd.is_inside(recipient) || policy.when.names(recipient, facts);
         // Nobody sees a link in an answer that no person sent; what is mandatory or found stays so.
         let waived = policy.when.found.is_none() && (report || (policy.mode == Mode::Automatic && policy.asks.go != Some(Go::Reject)));
         meant && !(spared && waived) && policy.when.holds(facts, recipient) != Truth::No
@@ -94,7 +94,7 @@ fn weigh(policies: &[&Match], facts: &Facts<'_>, recipient: &Recipient) -> Weigh
         weighed.because.push(Reason::Policy { name: policy.name.clone(), text, findings });
         weighed.because.extend(raised.into_iter().map(Reason::RaisedFor));
     }
-    if !facts.admd.is_internal(&recipient.forward_path) {
+    if !facts.admd.is_inside(&recipient.forward_path) {
         weighed.supply(&matched, facts);
     }
     weighed

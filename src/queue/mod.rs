@@ -55,6 +55,9 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// What is addressed to the gateway itself.
+    pub const OURSELVES: Self = Self { route: u32::MAX, place: 0 };
+
     /// All that goes a way to one place.
     pub const fn of(route: u32) -> Self {
         Self { route, place: 0 }

@@ -81,7 +81,7 @@ impl Relay {
         });
         let committed = decided.await??;
         let ids: Vec<String> = committed?.ids().iter().map(QueueId::to_string).collect();
-        emit(&Event::DecidedAnew { id: &lease.id.to_string(), entries: &ids.join(",") });
+        emit(&Event::Replaced { id: &lease.id.to_string(), entries: &ids.join(","), because: "the way is not proven" });
         self.wake();
         Ok(())
     }

@@ -29,6 +29,7 @@ mod exits;
 mod hop;
 mod offer;
 mod options;
+mod ourselves;
 mod route;
 
 pub use anew::Anew;
@@ -125,7 +126,8 @@ impl Relay {
             let away = if let State::Down { said, .. } = destination.state() { Some(said) } else { None };
             (lane, destination.name.clone(), away)
         };
-        self.exits.standing().map(standing).collect()
+        let ourselves = (Lane::OURSELVES, String::from("this gateway"), None);
+        self.exits.standing().map(standing).chain([ourselves]).collect()
     }
 
     /// Wakes the runner: something new is due.
@@ -172,6 +174,11 @@ impl Relay {
 
     /// Starts an attempt for each entry that is due, as far as its destination has room.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+        if self.queue.next_due(Lane::OURSELVES).is_some_and(|due| due <= self.clock.now()) {
+            for lease in self.lease(Which::Due, (Lane::OURSELVES, OWN_AT_ONCE)).await {
+                attempts.spawn(self.clone().carry(lease, None));
+            }
+        }
         for (lane, destination) in self.lanes().0 {
             let room = match destination.state() {
                 State::Up => destination.room(),
@@ -187,7 +194,7 @@ impl Relay {
                 }
             };
             for lease in self.lease(Which::Due, (lane, room)).await {
-                attempts.spawn(self.clone().carry(lease, destination.count()));
+                attempts.spawn(self.clone().carry(lease, Some(destination.count())));
             }
         }
     }
@@ -202,9 +209,13 @@ impl Relay {
 
     /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
     /// may have several ways.
-    async fn carry(self: Arc<Self>, lease: Lease, _counted: Counted) {
+    async fn carry(self: Arc<Self>, lease: Lease, _counted: Option<Counted>) {
         let mut outcomes = Vec::new();
         for (lane, recipients) in self.routes.groups(&lease.envelope) {
+            if lane == Lane::OURSELVES {
+                outcomes.extend(self.received(&lease, recipients).await);
+                continue;
+            }
             let Some(destination) = self.exits.destination(lane) else { continue };
             let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { continue };
             let envelope = Envelope { recipients, ..lease.envelope.clone() };
@@ -264,7 +275,7 @@ impl Relay {
                 State::Down { until, .. } => Some(due.max(until)),
             }
         });
-        match next.chain(later).min() {
+        match next.chain(later).chain(self.queue.next_due(Lane::OURSELVES)).min() {
             Some(next) => {
                 let pause = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
                 pause.clamp(PAUSE_MIN, PAUSE_MAX)
@@ -378,6 +389,8 @@ fn trouble(fault: &Fault) {
     emit(&Event::Trouble { place: "relay", fault: &fault.0 });
 }
 
+/// Mail to ourselves that is looked at together.
+const OWN_AT_ONCE: usize = 10;
 /// Lanes looked at in one go.
 const LANES_MAX: usize = 256;
 /// A next hop that was away is asked by so many attempts whether it is back.

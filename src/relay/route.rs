@@ -10,7 +10,7 @@ use crate::queue::{Lane, NewEntry};
 /// All routes, in order. Number 0 is the way of what fits none.
 #[derive(Debug, Clone)]
 pub struct Routes {
-    house: Vec<Domain>,
+    admd: Admd,
     table: Vec<Route>,
     rest: Places,
     /// Nobody outside can choose domains that share a lane.
@@ -65,7 +65,7 @@ impl Routes {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        Ok(Self { house: admd.domains.clone(), table, rest: Places::from(&ways.rest.next_hop), keyed: RandomState::new() })
+        Ok(Self { admd: admd.clone(), table, rest: Places::from(&ways.rest.next_hop), keyed: RandomState::new() })
     }
 
     /// The way of an entry: that of its first recipient, whom [`split`](Self::split) gave it for.
@@ -94,7 +94,15 @@ impl Routes {
         groups
     }
 
+    /// Who reads what is addressed to the gateway itself, if anybody does.
+    pub fn reader(&self, own: &Mailbox) -> Option<&Mailbox> {
+        self.admd.reader(own)
+    }
+
     fn way(&self, sender: &ReversePath, recipient: &Mailbox) -> Lane {
+        if self.admd.is_own(recipient) {
+            return Lane::OURSELVES;
+        }
         let fits = |route: &Route| self.any(&route.recipients, Some(recipient)) && self.any(&route.senders, sender.mailbox());
         let found = self.table.iter().zip(1..).find(|(route, _)| fits(route));
         let (places, route) = found.map_or((self.rest, 0), |(route, number)| (route.places, number));
@@ -106,7 +114,7 @@ impl Routes {
     }
 
     fn any(&self, whose: &[Whose], mailbox: Option<&Mailbox>) -> bool {
-        whose.is_empty() || mailbox.is_some_and(|mailbox| whose.iter().any(|whose| whose.is(mailbox.domain(), &self.house)))
+        whose.is_empty() || mailbox.is_some_and(|mailbox| whose.iter().any(|whose| whose.is(mailbox.domain(), &self.admd.domains)))
     }
 }
 

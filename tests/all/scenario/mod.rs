@@ -14,6 +14,7 @@ mod loops;
 mod mixed;
 mod monitor;
 mod offered;
+mod ourselves;
 mod queue;
 mod reload;
 mod rest;
