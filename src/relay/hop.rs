@@ -30,6 +30,8 @@ pub(super) struct NextHop {
     idle: Mutex<Vec<Pooled>>,
     /// Whether its last connection promised to send on under TLS what comes under TLS, and when that was.
     keeps_tls: Mutex<Option<(bool, Instant)>>,
+    /// One asks for all who want to know that.
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// What all hops of a destination have in common.
@@ -117,8 +119,8 @@ impl NextHop {
     /// Nothing is known of it yet.
     pub fn new(hop: Hop, demand: Demand, way: Way) -> Self {
         let name = format!("{}:{}", hop.host, hop.port);
-        let (state, in_the_clear, idle, keeps_tls) = (Mutex::new(State::Up), Mutex::default(), Mutex::default(), Mutex::default());
-        Self { name, hop, demand, way, state, in_the_clear, idle, keeps_tls }
+        let (in_the_clear, idle, keeps_tls) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { name, hop, demand, way, state: Mutex::new(State::Up), in_the_clear, idle, keeps_tls, asking: tokio::sync::Mutex::default() }
     }
 
     /// Whether it can be reached, as far as we know.
@@ -153,19 +155,23 @@ impl NextHop {
 
     /// Whether it promises REQUIRETLS, by what it said lately or by asking it now.
     pub async fn keeps_tls(&self) -> bool {
-        let known = *lock(&self.keeps_tls);
-        if let Some((keeps, since)) = known
-            && since.elapsed() < PROMISED
+        if let Some(promise) = self.promise() {
+            return promise;
+        }
+        let _turn = self.asking.lock().await;
+        if self.promise().is_none()
+            && !self.is_resting()
+            && let Ok(pooled) = self.connect(&Seen::default()).await
         {
-            return keeps;
+            self.keep(pooled);
         }
-        if self.is_resting() {
-            return false;
-        }
-        let Ok(pooled) = self.connect(&Seen::default()).await else { return false };
-        let keeps = pooled.connection.keeps_tls();
-        lock(&self.idle).push(pooled);
-        keeps
+        self.promise().unwrap_or(false)
+    }
+
+    /// What its last connection promised, while that is to be believed.
+    fn promise(&self) -> Option<bool> {
+        let known = *lock(&self.keeps_tls);
+        known.filter(|(_, since)| since.elapsed() < PROMISED).map(|(keeps, _)| keeps)
     }
 
     /// Whether TLS that nobody demands is done without.
