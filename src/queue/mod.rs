@@ -5,7 +5,8 @@
 //! attempt settles each recipient: done, later, or failed (a DSN in the same commit). Everything
 //! that waits is sealed under SPOOL and a slot that is overwritten when the entry is settled.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -158,7 +159,7 @@ pub struct Queue {
     settling: RwLock<()>,
 }
 
-/// One entry in the hands of one attempt, until it is settled or the lease runs out.
+/// One entry in the hands of one attempt, until it is settled or the lease runs out, by the time that passes.
 #[derive(Debug)]
 pub struct Lease {
     /// The entry.
@@ -170,6 +171,26 @@ pub struct Lease {
     /// How many attempts there were before.
     pub attempts: u32,
     spooled: Spooled,
+}
+
+/// A lease that could not be ended, with what would have ended it: it goes on, so that the same can be said again.
+#[derive(Debug)]
+pub struct Unsettled {
+    /// What the attempt has.
+    pub lease: Lease,
+    /// What came of it.
+    pub outcomes: Vec<Outcome>,
+    /// Why that is not written.
+    pub trouble: Trouble,
+}
+
+/// What is in trouble when an entry cannot be settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// This entry: its record cannot be read. The others may be well.
+    Entry(Fault),
+    /// The store: it takes nothing, whatever the entry.
+    Store(Fault),
 }
 
 /// What became of one recipient in an attempt.
@@ -249,6 +270,26 @@ pub enum Waits {
     Held,
 }
 
+impl Unsettled {
+    /// Whether no other entry could be settled either.
+    pub const fn is_of_store(&self) -> bool {
+        matches!(self.trouble, Trouble::Store(_))
+    }
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        let (Trouble::Entry(fault) | Trouble::Store(fault)) = trouble;
+        fault
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Store(fault)
+    }
+}
+
 impl Queue {
     /// Over its stores. What was leased when the process ended is due again.
     pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
@@ -302,10 +343,10 @@ impl Queue {
         }
     }
 
-    /// Up to `limit` entries of a lane whose time has come, oldest first, each leased until `now` + lease time.
+    /// Up to `limit` entries of a lane whose time has come, oldest first, each leased from this moment on.
     pub fn lease(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
+        let ids = self.index_at(now).lease(now, &Taking { lane, until: Instant::now() + LEASE, limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
@@ -313,7 +354,7 @@ impl Queue {
     /// of delay, the end of the lifetime): while the next hop is away they are settled unattempted.
     pub fn lease_overdue(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease_overdue(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
+        let ids = self.index_at(now).lease_overdue(now, &Taking { lane, until: Instant::now() + LEASE, limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
@@ -328,14 +369,14 @@ impl Queue {
     /// that failed or whose time is over cause a DSN, all in one commit. Tells which links died with it;
     /// each is owed until [`revoked`](Self::revoked) hears that it was taken back. While the clock is in doubt no
     /// time is over.
-    pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, moment: impl Into<Moment>) -> Result<Vec<Revoke>, Fault> {
-        let moment = moment.into();
-        let settled = self.try_settle(lease.id, &outcomes, moment);
-        if settled.is_err() {
-            // The store has trouble: what is not written did not happen, so the entry is tried again.
-            lock(&self.index).postpone(lease.id, moment.now.as_millisecond().saturating_add(AFTER_FAULT));
-        }
-        settled
+    ///
+    /// What cannot be written comes back whole, and the lease goes on: whoever forgot now that a next hop has the message
+    /// would send it again.
+    pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, moment: impl Into<Moment>) -> Result<Vec<Revoke>, Box<Unsettled>> {
+        self.try_settle(lease.id, &outcomes, moment.into()).map_err(|trouble| {
+            lock(&self.index).renew(lease.id, Instant::now() + LEASE);
+            Box::new(Unsettled { lease, outcomes, trouble })
+        })
     }
 
     /// Gives leases back unattempted; they are due at once and keep their turn.
@@ -353,7 +394,8 @@ impl Queue {
 
     /// The lanes on which something is due, longest waiting first, at most `limit`; and when the next one has something.
     pub fn lanes_due(&self, now: Timestamp, limit: usize) -> (Vec<Lane>, Option<Timestamp>) {
-        let (lanes, next) = lock(&self.index).lanes_due(now.as_millisecond(), limit);
+        let now = now.as_millisecond();
+        let (lanes, next) = self.index_at(now).lanes_due(now, limit);
         (lanes, next.map(timestamp))
     }
 
@@ -467,6 +509,13 @@ impl Queue {
         }
     }
 
+    /// The index, with no lease in it that has run out.
+    fn index_at(&self, now: Millis) -> MutexGuard<'_, Index> {
+        let mut index = lock(&self.index);
+        index.expire_leases(Instant::now(), now);
+        index
+    }
+
     /// Where an entry waits.
     fn place(&self, entry: &Entry) -> Place {
         entry.head.place((self.lanes)(&entry.envelope), &self.terms)
@@ -501,9 +550,7 @@ fn timestamp(millis: Millis) -> Timestamp {
 }
 
 /// Longer than an attempt may take, so that no two attempts hold one entry.
-const LEASE: Millis = 3_600_000;
-/// After trouble with the store an entry is tried again this much later.
-const AFTER_FAULT: Millis = 60_000;
+const LEASE: Duration = Duration::from_secs(3_600);
 /// A record that cannot be used is left where it is for an hour; the others go on.
 const SET_ASIDE: Millis = 3_600_000;
 /// Octets without an entry may be just about to get one; after this time they will not.

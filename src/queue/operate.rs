@@ -5,6 +5,7 @@
 //! hand keeps it: a hold then is for what the attempt leaves.
 
 use std::sync::{PoisonError, RwLockWriteGuard};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -166,7 +167,7 @@ impl Queue {
     /// [`settle`](Self::settle).
     pub fn bounce(&self, ids: &[QueueId], bounce: &Bounce, now: Timestamp) -> Result<(Tally, Vec<Revoke>), Fault> {
         let (mut tally, mut died) = (Tally::default(), vec![]);
-        let until = Turn::Leased(now.as_millisecond().saturating_add(LEASE));
+        let until = Turn::Leased(Instant::now() + LEASE);
         for &id in ids {
             let taken = lock(&self.index).turn(id, until);
             match taken {

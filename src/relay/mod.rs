@@ -29,6 +29,7 @@ mod hop;
 mod offer;
 mod options;
 mod route;
+mod settling;
 
 use attempt::{Load, attempt, unreached};
 use destination::{Counted, Destination};
@@ -37,6 +38,7 @@ use hop::State;
 pub use offer::Made;
 pub use options::{NextHops, Options, RouteOptions, Tls};
 pub use route::Routes;
+use settling::Unwritten;
 
 /// All ways out: that of `[relay]`, and the routes that come before it.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -69,6 +71,7 @@ pub struct Relay {
     exits: Exits,
     clock: Clock,
     woken: Notify,
+    unwritten: Unwritten,
     /// Attempts that began while a client waited and are an entry's now.
     late: mpsc::UnboundedSender<Late>,
     taken_over: Mutex<Option<mpsc::UnboundedReceiver<Late>>>,
@@ -98,7 +101,8 @@ impl Relay {
         let Stations { queue, vault, routes, transport } = stations;
         let exits = Exits::new(ways, &transport, (&admd.hostname, &clock))?;
         let (late, taken_over) = mpsc::unbounded_channel();
-        Ok(Self { queue, vault, routes, exits, clock, woken: Notify::new(), late, taken_over: Mutex::new(Some(taken_over)) })
+        let (woken, unwritten, taken_over) = (Notify::new(), Unwritten::default(), Mutex::new(Some(taken_over)));
+        Ok(Self { queue, vault, routes, exits, clock, woken, unwritten, late, taken_over })
     }
 
     /// Has all next hops asked again that were away, and what is due attempted.
@@ -163,8 +167,15 @@ impl Relay {
         self.drain(attempts).await;
     }
 
-    /// Starts an attempt for each entry that is due, as far as its destination has room.
+    /// Starts an attempt for each entry that is due, as far as its destination has room; none while what others heard
+    /// cannot be written.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+        if self.unwritten.again().is_some_and(|again| again <= Instant::now()) {
+            self.settle_kept().await;
+        }
+        if self.unwritten.is_stuck() {
+            return;
+        }
         for (lane, destination) in self.lanes().0 {
             let room = match destination.state() {
                 State::Up => destination.room(),
@@ -209,16 +220,6 @@ impl Relay {
         self.settle(lease, outcomes).await;
     }
 
-    async fn settle(&self, lease: Lease, outcomes: Vec<Outcome>) {
-        let (queue, vault, moment) = (self.queue.clone(), self.vault.clone(), self.clock.moment());
-        let settled = off_thread(move || {
-            // The queue first: a link that is taken back while its mail may still go out would be a dead one.
-            let died = queue.settle(lease, outcomes, moment)?;
-            take_back(&queue, &vault, died)
-        });
-        settled.await.unwrap_or_else(|fault| trouble(&fault));
-    }
-
     /// The next hop is away; these senders must hear something by now, so they are settled unattempted.
     async fn give_up_on(self: Arc<Self>, overdue: Vec<Lease>, (said, destination): (Said, String)) {
         for lease in overdue {
@@ -243,8 +244,15 @@ impl Relay {
         })
     }
 
-    /// How long nothing will be due, as far as is known now.
+    /// How long there is nothing to do, as far as is known now.
     fn pause(&self) -> Duration {
+        let again = self.unwritten.again().map(|again| again.saturating_duration_since(Instant::now()).max(PAUSE_MIN));
+        let due = if self.unwritten.is_stuck() { PAUSE_MAX } else { self.until_due() };
+        again.unwrap_or(PAUSE_MAX).min(due)
+    }
+
+    /// How long nothing will be due.
+    fn until_due(&self) -> Duration {
         let (lanes, later) = self.lanes();
         let next = lanes.into_iter().filter_map(|(lane, destination)| {
             let due = self.queue.next_due(lane)?;
@@ -311,10 +319,12 @@ impl Relay {
 
     /// Running attempts may settle; what does not in time is dropped, and due again at the next start.
     async fn drain(&self, mut attempts: JoinSet<()>) {
-        let settled = async { while attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN_MAX, settled).await.is_err() {
+        let ends = Instant::now() + DRAIN_MAX;
+        let ended = async { while attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(ends, ended).await.is_err() {
             attempts.shutdown().await;
         }
+        self.settle_finally(ends).await;
         self.exits.close_all().await;
         self.tidy().await;
         self.mark().await;

@@ -8,6 +8,7 @@ mod offers;
 pub mod raw_sink;
 pub mod relays;
 mod routes;
+mod settling;
 mod stops;
 pub mod twins;
 

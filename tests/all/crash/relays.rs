@@ -85,6 +85,11 @@ impl House {
         self.runtime.as_ref().unwrap()
     }
 
+    /// The relay ends what it does and begins nothing.
+    pub fn ask_to_stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
     /// As a kill: nothing is told to anybody.
     pub fn kill(mut self) {
         if let Some(stop) = self.stop.take() {
