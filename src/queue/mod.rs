@@ -549,8 +549,8 @@ fn timestamp(millis: Millis) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
-/// Longer than an attempt may take, so that no two attempts hold one entry.
-const LEASE: Duration = Duration::from_secs(3_600);
+/// Longer than an attempt may take with its turn, its message and all answers to it, so that no two attempts hold one entry.
+const LEASE: Duration = Duration::from_secs(2 * 3_600);
 /// A record that cannot be used is left where it is for an hour; the others go on.
 const SET_ASIDE: Millis = 3_600_000;
 /// Octets without an entry may be just about to get one; after this time they will not.
