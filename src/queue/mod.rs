@@ -379,14 +379,6 @@ impl Queue {
         })
     }
 
-    /// Gives leases back unattempted; they are due at once and keep their turn.
-    pub fn give_back(&self, leases: Vec<Lease>, now: Timestamp) {
-        let mut index = lock(&self.index);
-        for lease in leases {
-            index.postpone(lease.id, now.as_millisecond());
-        }
-    }
-
     /// When the next entry of a lane is due.
     pub fn next_due(&self, lane: Lane) -> Option<Timestamp> {
         lock(&self.index).next(lane).map(timestamp)

@@ -292,18 +292,6 @@ impl Connection {
         self.offered.require_tls && self.is_secure()
     }
 
-    /// NOOP: whether the connection still lives, before it is taken from a pool.
-    pub async fn is_alive(&mut self) -> bool {
-        if self.state == State::Busy {
-            return false;
-        }
-        let alive = self.dialogue.ask("NOOP", PROBE).await.is_ok_and(|reply| reply.is_positive());
-        if !alive {
-            self.state = State::Busy;
-        }
-        alive
-    }
-
     /// Says goodbye, without waiting long for the answer.
     pub async fn quit(mut self) {
         // Within a message, QUIT would be a line of it.
@@ -488,16 +476,6 @@ impl Trouble {
 
     fn at(self, stage: Stage) -> Self {
         Self { stage, ..self }
-    }
-
-    /// Whether the next hop cannot have the message.
-    pub const fn is_before_dot(&self) -> bool {
-        !matches!(self.stage, Stage::AfterDot)
-    }
-
-    /// Whether trying again is of no use: the next hop said 5yz.
-    pub const fn is_permanent(&self) -> bool {
-        self.said.status.class == 5
     }
 }
 

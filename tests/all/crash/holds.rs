@@ -143,9 +143,9 @@ fn a_bounce_leaves_alone_what_an_attempt_has_and_what_is_for_others() {
     assert_eq!(queue.bounce(&[id], &bounce(Some("example.com")), at(0)).unwrap().0, tally(0, 0, 1));
     assert_eq!(waits(&queue, id), Waits::Held);
     queue.release(&[id], at(0)).unwrap();
-    let leases = due(&queue, 0);
+    let lease = due(&queue, 0).remove(0);
     assert_eq!(queue.bounce(&[id], &bounce(None), at(0)).unwrap().0, tally(0, 1, 0));
-    queue.give_back(leases, at(0));
+    put_off(&queue, lease, 0);
     assert_eq!(queue.bounce(&[id], &bounce(None), at(0)).unwrap().0, tally(1, 0, 0));
     assert_eq!(queue.waiting(), 1, "the report");
 }
