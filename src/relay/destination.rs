@@ -247,6 +247,13 @@ fn drawn(hops: &[&Weighted], turn: u64) -> usize {
 /// One attempt of a destination.
 pub(super) struct Counted(Arc<Destination>);
 
+impl Counted {
+    /// Where it goes.
+    pub fn destination(&self) -> &Destination {
+        &self.0
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::AcqRel);

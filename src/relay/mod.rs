@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Certainty, Clock};
 use crate::event::{Event, emit};
-use crate::mail::{Admd, Envelope};
+use crate::mail::{Admd, Envelope, Recipient};
 use crate::mistake::Mistake;
 use crate::queue::{Bounce, Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke, Tally};
 use crate::smtp::client::{Body, Said};
@@ -205,19 +206,29 @@ impl Relay {
     }
 
     /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
-    /// may have several ways.
-    async fn carry(self: Arc<Self>, lease: Lease, _counted: Counted) {
-        let mut outcomes = Vec::new();
-        for (lane, recipients) in self.routes.groups(&lease.envelope) {
-            let Some(destination) = self.exits.destination(lane) else { continue };
-            let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { continue };
-            let envelope = Envelope { recipients, ..lease.envelope.clone() };
-            let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
-            let (hop, met) = attempt(&destination, &load).await;
-            log(lease.id, &hop, &met);
-            outcomes.extend(met);
-        }
-        self.settle(lease, outcomes).await;
+    /// may have several ways. It goes them all at once, for its lease is as long as one of them may take.
+    async fn carry(self: Arc<Self>, lease: Lease, counted: Counted) {
+        let mut groups = self.routes.groups(&lease.envelope);
+        // Another part of them each time: those that are slow do not keep the others from their turn.
+        let turn = usize::try_from(lease.attempts).unwrap_or(usize::MAX).saturating_mul(WAYS_MAX);
+        let first = turn.checked_rem(groups.len()).unwrap_or_default();
+        groups.rotate_left(first);
+        let counted_each = |(lane, recipients)| Some((self.exits.destination(lane)?.count(), recipients));
+        let ways: Vec<(Counted, Vec<Recipient>)> = groups.into_iter().take(WAYS_MAX).filter_map(counted_each).collect();
+        drop(counted);
+        let met = join_all(ways.into_iter().map(|way| self.go(&lease, way))).await;
+        self.settle(lease, met.into_iter().flatten().collect()).await;
+    }
+
+    /// One way of an entry: what became of those who go it, or nothing when they had no turn.
+    async fn go(&self, lease: &Lease, (counted, recipients): (Counted, Vec<Recipient>)) -> Vec<Outcome> {
+        let destination = counted.destination();
+        let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { return vec![] };
+        let envelope = Envelope { recipients, ..lease.envelope.clone() };
+        let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(lease)) };
+        let (hop, met) = attempt(destination, &load).await;
+        log(lease.id, &hop, &met);
+        met
     }
 
     /// The next hop is away; these senders must hear something by now, so they are settled unattempted.
@@ -384,6 +395,8 @@ const LANES_MAX: usize = 256;
 const PROBES: usize = 1;
 /// How long an attempt waits for a connection; its lease outlives both.
 const TURN_MAX: Duration = Duration::from_secs(5 * 60);
+/// Ways that one entry goes at once.
+const WAYS_MAX: usize = 50;
 /// Entries settled unattempted in one go.
 const OVERDUE_BATCH: usize = 64;
 /// Against a busy loop when the store has trouble.
