@@ -73,8 +73,8 @@ pub struct Relay {
     clock: Clock,
     woken: Notify,
     unwritten: Unwritten,
-    /// Attempts that began while a client waited and are an entry's now.
-    late: mpsc::UnboundedSender<Late>,
+    /// Takes attempts that began while a client waited and are an entry's now; none after the stop.
+    late: Mutex<Option<mpsc::UnboundedSender<Late>>>,
     taken_over: Mutex<Option<mpsc::UnboundedReceiver<Late>>>,
 }
 
@@ -102,8 +102,8 @@ impl Relay {
         let Stations { queue, vault, routes, transport } = stations;
         let exits = Exits::new(ways, &transport, (&admd.hostname, &clock))?;
         let (late, taken_over) = mpsc::unbounded_channel();
-        let (woken, unwritten, taken_over) = (Notify::new(), Unwritten::default(), Mutex::new(Some(taken_over)));
-        Ok(Self { queue, vault, routes, exits, clock, woken, unwritten, late, taken_over })
+        let (late, taken_over) = (Mutex::new(Some(late)), Mutex::new(Some(taken_over)));
+        Ok(Self { queue, vault, routes, exits, clock, woken: Notify::new(), unwritten: Unwritten::default(), late, taken_over })
     }
 
     /// Has all next hops asked again that were away, and what is due attempted.
@@ -165,7 +165,7 @@ impl Relay {
             }
         }
         upkeep.shutdown().await;
-        self.drain(attempts).await;
+        self.drain(attempts, late).await;
     }
 
     /// Starts an attempt for each entry that is due, as far as its destination has room; none while what others heard
@@ -328,10 +328,21 @@ impl Relay {
         tidied.await.unwrap_or_else(|fault| trouble(&fault));
     }
 
-    /// Running attempts may settle; what does not in time is dropped, and due again at the next start.
-    async fn drain(&self, mut attempts: JoinSet<()>) {
+    /// Running attempts may settle, and those that clients still wait for; what does not in time is dropped, and due again
+    /// at the next start.
+    async fn drain(&self, mut attempts: JoinSet<()>, mut late: Option<mpsc::UnboundedReceiver<Late>>) {
         let ends = Instant::now() + DRAIN_MAX;
-        let ended = async { while attempts.join_next().await.is_some() {} };
+        // Nothing is offered from here on; when the last offer has its word, nothing more becomes late.
+        drop(self.late.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let ended = async {
+            loop {
+                tokio::select! {
+                    Some(ended) = attempts.join_next() => report_panic(&ended),
+                    Some(rest) = next(&mut late) => drop(attempts.spawn(rest)),
+                    else => break,
+                }
+            }
+        };
         if tokio::time::timeout_at(ends, ended).await.is_err() {
             attempts.shutdown().await;
         }
