@@ -174,10 +174,10 @@ impl Index {
         }
     }
 
-    /// Lanes whose first turn has come, longest waiting first, and the first turn of those whose has not.
-    pub fn lanes_due(&self, now: Millis, limit: usize) -> (Vec<Lane>, Option<Millis>) {
+    /// Lanes that are open and whose first turn has come, longest waiting first, and the first turn of those whose has not.
+    pub fn lanes_due(&self, now: Millis, is_open: impl Fn(Lane) -> bool, limit: usize) -> (Vec<Lane>, Option<Millis>) {
         let end = Lane { route: u32::MAX, place: u64::MAX };
-        let lanes = self.firsts.range(..=(now, end)).map(|(_, lane)| *lane).take(limit).collect();
+        let lanes = self.firsts.range(..=(now, end)).map(|(_, lane)| *lane).filter(|lane| is_open(*lane)).take(limit).collect();
         (lanes, self.firsts.range((Bound::Excluded((now, end)), Bound::Unbounded)).next().map(|(at, _)| *at))
     }
 
@@ -361,14 +361,16 @@ mod tests {
         for (id, place, due) in [(1, 7, 30), (2, 8, 10), (3, 7, 20), (4, 9, 99)] {
             index.put(QueueId(id), Place { lane: lane(place), ..waiting(0, due) });
         }
-        assert_eq!(index.lanes_due(50, 9), (vec![lane(8), lane(7)], Some(99)));
-        assert_eq!(index.lanes_due(50, 1).0, [lane(8)]);
+        let all = |_| true;
+        assert_eq!(index.lanes_due(50, all, 9), (vec![lane(8), lane(7)], Some(99)));
+        assert_eq!(index.lanes_due(50, all, 1).0, [lane(8)]);
+        assert_eq!(index.lanes_due(50, |open| open != lane(8), 1).0, [lane(7)], "one without room takes nobody's place");
         index.remove(QueueId(3));
-        assert_eq!(index.lanes_due(25, 9), (vec![lane(8)], Some(30)));
+        assert_eq!(index.lanes_due(25, all, 9), (vec![lane(8)], Some(30)));
         for id in [1, 2, 4] {
             index.remove(QueueId(id));
         }
-        assert_eq!((index.lanes_due(99, 9), index.due.len()), ((vec![], None), 0));
+        assert_eq!((index.lanes_due(99, all, 9), index.due.len()), ((vec![], None), 0));
     }
 
     #[test]

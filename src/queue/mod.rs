@@ -384,10 +384,10 @@ impl Queue {
         lock(&self.index).next(lane).map(timestamp)
     }
 
-    /// The lanes on which something is due, longest waiting first, at most `limit`; and when the next one has something.
-    pub fn lanes_due(&self, now: Timestamp, limit: usize) -> (Vec<Lane>, Option<Timestamp>) {
+    /// The open lanes on which something is due, longest waiting first, at most `limit`; and when the next one has something.
+    pub fn lanes_due(&self, now: Timestamp, is_open: impl Fn(Lane) -> bool, limit: usize) -> (Vec<Lane>, Option<Timestamp>) {
         let now = now.as_millisecond();
-        let (lanes, next) = self.index_at(now).lanes_due(now, limit);
+        let (lanes, next) = self.index_at(now).lanes_due(now, is_open, limit);
         (lanes, next.map(timestamp))
     }
 

@@ -199,7 +199,7 @@ impl Relay {
 
     /// Every destination for which something may be due; and when the next one will have something.
     fn lanes(&self) -> (Vec<(Lane, Arc<Destination>)>, Option<Timestamp>) {
-        let (due, next) = self.queue.lanes_due(self.clock.now(), LANES_MAX);
+        let (due, next) = self.queue.lanes_due(self.clock.now(), |lane| self.exits.has_room(lane), LANES_MAX);
         let due = due.into_iter().filter_map(|lane| Some((lane, self.exits.destination(lane)?)));
         // Those with one place are always looked at: an attempt that ends is how it is known that one of them is back.
         (self.exits.named().chain(due.filter(|(lane, _)| lane.place != 0)).collect(), next)
@@ -275,13 +275,9 @@ impl Relay {
                 State::Down { until, .. } => Some(due.max(until)),
             }
         });
-        match next.chain(later).min() {
-            Some(next) => {
-                let pause = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
-                pause.clamp(PAUSE_MIN, PAUSE_MAX)
-            }
-            None => PAUSE_MAX,
-        }
+        let pause = |next: Timestamp| Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
+        let pauses = next.chain(later).min().map(pause).into_iter().chain(self.exits.next_turn());
+        pauses.min().unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX)
     }
 
     /// Overwrites slots of settled entries, closes idle connections, removes octets without an entry,

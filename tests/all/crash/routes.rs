@@ -126,6 +126,21 @@ fn no_more_goes_a_minute_than_the_way_takes() {
 }
 
 #[test]
+fn what_waits_for_its_pace_is_not_under_way() {
+    let sink = RawSink::start(obliging);
+    let (twins, ring) = stores();
+    let rest = waxseal::relay::Options { per_minute: 30, connections: 40, ..plain(&sink.address.to_string()) };
+    let house = House::with(&twins, &ring, Ways { rest, routes: vec![] });
+    house.send((0..40).map(|_| super::entry("ann@example.org", &["b@example.net"], "text")).collect());
+    sink.wait_for(4);
+    // Thirty a minute: those of the next ten seconds stand in line, the others wait in the queue.
+    let leased = house.queue.stats()[0].leased;
+    assert!((1..20).contains(&leased), "{leased}");
+    let before = sink.taken().len();
+    wait_until(|| sink.taken().len() > before + 1);
+}
+
+#[test]
 fn connections_come_from_the_address_that_is_asked_for() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let hop = listener.local_addr().unwrap();
