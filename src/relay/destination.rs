@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::attempt::Missed;
 use super::exchangers::{Candidate, Exchangers};
-use super::hop::{self, Demand, NextHop, State, Way};
+use super::hop::{self, Demand, NextHop, Pooled, State, Way};
 use super::options::{Options, Share};
 use crate::mail::{EnhancedStatus, Envelope, RequireTls};
 use crate::mistake::Mistake;
@@ -212,18 +212,14 @@ impl Destination {
         self.own().for_each(|hop| hop.hurry());
     }
 
-    /// Says goodbye on connections that nobody used for a while.
-    pub async fn close_idle(&self) {
-        for hop in self.own() {
-            hop.close_idle().await;
-        }
+    /// Gives up connections that nobody used for a while.
+    pub fn take_idle(&self) -> Vec<Pooled> {
+        self.own().flat_map(|hop| hop.take_idle()).collect()
     }
 
-    /// Says goodbye on all.
-    pub async fn close_all(&self) {
-        for hop in self.own() {
-            hop.close_all().await;
-        }
+    /// Gives up all.
+    pub fn take_all(&self) -> Vec<Pooled> {
+        self.own().flat_map(|hop| hop.take_all()).collect()
     }
 
     /// Its own hops. Those of a domain are shared with other domains.

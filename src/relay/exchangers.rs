@@ -114,23 +114,17 @@ impl Exchangers {
         self.hops().values().for_each(|hop| hop.hurry());
     }
 
-    /// Says goodbye on connections that nobody used for a while, and forgets hosts of which nothing is to be remembered.
-    pub async fn close_idle(&self) {
-        for hop in self.all() {
-            hop.close_idle().await;
-        }
-        self.hops().retain(|_, hop| Arc::strong_count(hop) > 1 || !hop.is_forgettable());
+    /// Gives up connections that nobody used for a while, and forgets hosts of which nothing is to be remembered.
+    pub fn take_idle(&self) -> Vec<Pooled> {
+        let mut hops = self.hops();
+        let idle = hops.values().flat_map(|hop| hop.take_idle()).collect();
+        hops.retain(|_, hop| Arc::strong_count(hop) > 1 || !hop.is_forgettable());
+        idle
     }
 
-    /// Says goodbye on all.
-    pub async fn close_all(&self) {
-        for hop in self.all() {
-            hop.close_all().await;
-        }
-    }
-
-    fn all(&self) -> Vec<Arc<NextHop>> {
-        self.hops().values().cloned().collect()
+    /// Gives up all.
+    pub fn take_all(&self) -> Vec<Pooled> {
+        self.hops().values().flat_map(|hop| hop.take_all()).collect()
     }
 
     fn hops(&self) -> MutexGuard<'_, HashMap<Key, Arc<NextHop>>> {

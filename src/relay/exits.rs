@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::destination::Destination;
 use super::exchangers::{Exchangers, Running};
-use super::hop::Way;
+use super::hop::{Way, quit};
 use super::{Options, RouteOptions, Ways};
 use crate::clock::Clock;
 use crate::mail::Domain;
@@ -103,25 +103,23 @@ impl Exits {
 
     /// Says goodbye on connections that nobody used for a while, and forgets domains that nothing goes to.
     pub async fn close_idle(&self) {
-        for exit in &self.0 {
-            match exit {
-                Exit::One(destination) => destination.close_idle().await,
-                Exit::EachDomain(domains) => {
-                    domains.exchangers.close_idle().await;
-                    domains.places().retain(|_, place| Arc::strong_count(place) > 1 || !place.is_rested());
-                }
+        let idle = |exit: &Exit| match exit {
+            Exit::One(destination) => destination.take_idle(),
+            Exit::EachDomain(domains) => {
+                domains.places().retain(|_, place| Arc::strong_count(place) > 1 || !place.is_rested());
+                domains.exchangers.take_idle()
             }
-        }
+        };
+        quit(self.0.iter().flat_map(idle).collect()).await;
     }
 
     /// Says goodbye on all.
     pub async fn close_all(&self) {
-        for exit in &self.0 {
-            match exit {
-                Exit::One(destination) => destination.close_all().await,
-                Exit::EachDomain(domains) => domains.exchangers.close_all().await,
-            }
-        }
+        let all = |exit: &Exit| match exit {
+            Exit::One(destination) => destination.take_all(),
+            Exit::EachDomain(domains) => domains.exchangers.take_all(),
+        };
+        quit(self.0.iter().flat_map(all).collect()).await;
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::options::{Options, Tls};
@@ -190,24 +191,21 @@ impl NextHop {
         }
     }
 
-    /// Says goodbye on connections that nobody used for a while.
-    pub async fn close_idle(&self) {
+    /// Gives up connections that nobody used for a while.
+    pub fn take_idle(&self) -> Vec<Pooled> {
         let now = self.way.clock.now();
-        let old = lock(&self.idle).extract_if(.., |pooled| !is_fresh(pooled, now)).collect();
-        quit(old).await;
+        lock(&self.idle).extract_if(.., |pooled| !is_fresh(pooled, now)).collect()
     }
 
-    /// Says goodbye on all.
-    pub async fn close_all(&self) {
-        let all = lock(&self.idle).drain(..).collect();
-        quit(all).await;
+    /// Gives up all.
+    pub fn take_all(&self) -> Vec<Pooled> {
+        lock(&self.idle).drain(..).collect()
     }
 }
 
-async fn quit(connections: Vec<Pooled>) {
-    for pooled in connections {
-        pooled.connection.quit().await;
-    }
+/// Says goodbye on all of these at once: one that does not answer keeps nobody waiting.
+pub(super) async fn quit(connections: Vec<Pooled>) {
+    join_all(connections.into_iter().map(|pooled| pooled.connection.quit())).await;
 }
 
 fn is_fresh(pooled: &Pooled, now: Timestamp) -> bool {

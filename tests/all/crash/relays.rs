@@ -137,6 +137,31 @@ fn each_recipient_of_one_envelope_meets_its_own_fate() {
 }
 
 #[test]
+fn next_hops_that_do_not_answer_a_goodbye_keep_nothing_from_being_tidied() {
+    let sink = RawSink::start(|stage| match stage {
+        Stage::Dot(_) => {
+            std::thread::sleep(Duration::from_millis(300));
+            obliging(stage)
+        }
+        Stage::Quit => Act::Hang,
+        _ => obliging(stage),
+    });
+    let (twins, ring) = stores();
+    let house = House::start(&twins, &ring, &sink.address.to_string());
+    house.send((0..4).map(|number| entry("ann@example.org", &["b@example.net"], &number.to_string())).collect());
+    house.until_empty();
+    let is_tidy = || twins.slots.slots.lock().unwrap().iter().all(|(_, in_use, _)| !in_use);
+    wait_until(is_tidy);
+    house.later(31);
+    let quits = || sink.stages().iter().filter(|stage| **stage == Stage::Quit).count();
+    // Each of them is waited for five seconds, all at once.
+    wait_until(|| quits() > 2);
+    house.send(vec![entry("ann@example.org", &["b@example.net"], "one more")]);
+    house.until_empty();
+    wait_until(is_tidy);
+}
+
+#[test]
 fn a_bounce_that_cannot_be_delivered_makes_no_mail() {
     let sink = RawSink::start(|stage| match stage {
         Stage::Rcpt(_) => say("550 5.1.1 nobody"),
