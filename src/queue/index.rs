@@ -167,13 +167,6 @@ impl Index {
         Some(place.turn)
     }
 
-    /// Gives an entry back that was taken from another turn.
-    pub fn give_back(&mut self, id: QueueId, turn: Turn) {
-        if let Some(place) = self.get(id) {
-            self.put(id, Place { turn, ..place });
-        }
-    }
-
     /// Lanes that are open and whose first turn has come, longest waiting first, and the first turn of those whose has not.
     pub fn lanes_due(&self, now: Millis, is_open: impl Fn(Lane) -> bool, limit: usize) -> (Vec<Lane>, Option<Millis>) {
         let end = Lane { route: u32::MAX, place: u64::MAX };
