@@ -83,6 +83,11 @@ impl Exits {
         })
     }
 
+    /// Whether a lane is a way that leads to one place. On the others, what has no domain that could be read waits at place 0.
+    pub fn is_named(&self, lane: Lane) -> bool {
+        matches!(usize::try_from(lane.route).ok().and_then(|route| self.0.get(route)), Some(Exit::One(_)))
+    }
+
     /// Every way, once.
     pub fn standing(&self) -> impl Iterator<Item = (Lane, Arc<Destination>)> {
         (0..).map(Lane::of).zip(&self.0).map(|(lane, exit)| match exit {

@@ -202,7 +202,7 @@ impl Relay {
         let (due, next) = self.queue.lanes_due(self.clock.now(), |lane| self.exits.has_room(lane), LANES_MAX);
         let due = due.into_iter().filter_map(|lane| Some((lane, self.exits.destination(lane)?)));
         // Those with one place are always looked at: an attempt that ends is how it is known that one of them is back.
-        (self.exits.named().chain(due.filter(|(lane, _)| lane.place != 0)).collect(), next)
+        (self.exits.named().chain(due.filter(|(lane, _)| !self.exits.is_named(*lane))).collect(), next)
     }
 
     /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
