@@ -157,6 +157,16 @@ impl Index {
         place.map(|place| self.put(id, Place { turn: Turn::Due(at), ..place })).is_some()
     }
 
+    /// Brings turns forward that are later than that; tells how many there were.
+    pub fn bring_forward(&mut self, latest: Millis) -> usize {
+        let later = |due: &BTreeSet<(Millis, QueueId)>| {
+            let ids: Vec<QueueId> = due.range((Bound::Excluded((latest, LAST)), Bound::Unbounded)).map(|(_, id)| *id).collect();
+            ids
+        };
+        let ids: Vec<QueueId> = self.due.values().flat_map(later).collect();
+        ids.iter().filter(|id| self.postpone(**id, latest)).count()
+    }
+
     /// Gives an entry that no attempt has this turn; one in somebody's hands stays there. Tells what its turn was.
     pub fn turn(&mut self, id: QueueId, turn: Turn) -> Option<Turn> {
         let place = self.get(id)?;
@@ -364,6 +374,15 @@ mod tests {
             index.remove(QueueId(id));
         }
         assert_eq!((index.lanes_due(99, all, 9), index.due.len()), ((vec![], None), 0));
+    }
+
+    #[test]
+    fn what_is_due_too_late_is_brought_forward_and_the_rest_stays() {
+        let mut index = index(&[(1, 0, 10), (2, 0, 501), (3, 0, 9_000), (4, 0, 9_000)]);
+        index.turn(QueueId(4), Turn::Held);
+        assert_eq!((index.bring_forward(500), index.bring_forward(500)), (2, 0));
+        assert_eq!(numbers(&index.lease(499, &taking(9))), [1]);
+        assert_eq!(numbers(&index.lease(500, &taking(9))), [2, 3]);
     }
 
     #[test]

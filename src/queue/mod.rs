@@ -379,6 +379,13 @@ impl Queue {
         })
     }
 
+    /// Brings forward what waits longer than any step of the schedule from here: a clock that was set back makes it so.
+    pub fn bring_forward(&self, now: Timestamp) -> usize {
+        let longest = self.terms.options.retry_minutes.iter().max().copied().unwrap_or_default();
+        let longest = Millis::from(longest).saturating_mul(60_000).max(SET_ASIDE);
+        lock(&self.index).bring_forward(now.as_millisecond().saturating_add(longest))
+    }
+
     /// When the next entry of a lane is due.
     pub fn next_due(&self, lane: Lane) -> Option<Timestamp> {
         lock(&self.index).next(lane).map(timestamp)

@@ -300,6 +300,7 @@ impl Relay {
             self.tidy().await;
             self.exits.close_idle().await;
             if seconds.is_multiple_of(MARK_EVERY) {
+                self.queue.bring_forward(self.clock.now());
                 self.mark().await;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
