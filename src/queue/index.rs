@@ -256,6 +256,13 @@ impl Index {
         }
     }
 
+    /// Another moment by which its sender must hear something.
+    pub fn set_deadline(&mut self, id: QueueId, deadline: Millis) {
+        if let Some(place) = self.get(id) {
+            self.put(id, Place { deadline, ..place });
+        }
+    }
+
     /// An attempt has this entry for longer: what came of it is known and not written yet.
     pub fn renew(&mut self, id: QueueId, until: Instant) {
         if let Some(place) = self.get(id) {

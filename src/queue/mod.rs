@@ -8,10 +8,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::clock::Moment;
+use crate::clock::{Certainty, Moment};
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
 use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
 use crate::words::Language;
@@ -26,6 +27,7 @@ mod settlement;
 mod spool;
 mod work;
 
+use absence::Start;
 use entry::{Entry, Terms};
 pub use index::{Census, Waiting};
 use index::{Index, Millis, Place, Taking};
@@ -151,7 +153,9 @@ pub struct Queue {
     spool: Arc<Spool>,
     index: Mutex<Index>,
     admd: Admd,
-    terms: Terms,
+    terms: ArcSwap<Terms>,
+    /// A start by a clock that is not believed yet.
+    start: Mutex<Option<Start>>,
     lanes: Lanes,
     /// Of reports whose addressee's mail program tells none.
     language: Mutex<Language>,
@@ -292,12 +296,15 @@ impl From<Fault> for Trouble {
 
 impl Queue {
     /// Over its stores. What was leased when the process ended is due again.
-    pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
+    pub fn open(stores: Stores, admd: Admd, options: Options, moment: impl Into<Moment>) -> Result<Self, Fault> {
+        let Moment { now, certainty } = moment.into();
         let Stores { records, blobs, slots, lanes } = stores;
         let spool = Arc::new(Spool::open(records.clone(), blobs, slots)?);
-        let terms = Terms { options, absent: absence::until(&records, now.as_millisecond())? };
+        let start = Start::read(&records)?;
+        let terms = ArcSwap::from_pointee(Terms { options, absent: start.absent(now.as_millisecond()) });
+        let start = Mutex::new((certainty == Certainty::InDoubt).then_some(start));
         let language = Mutex::new(Language::English);
-        let queue = Self { records, spool, index: Mutex::default(), admd, terms, lanes, language, settling: RwLock::default() };
+        let queue = Self { records, spool, index: Mutex::default(), admd, terms, start, lanes, language, settling: RwLock::default() };
         let index = queue.read_index(now)?;
         *lock(&queue.index) = index;
         Ok(queue)
@@ -310,7 +317,29 @@ impl Queue {
 
     /// Notes that the gateway runs; called every minute or so, while the clock is believed.
     pub fn mark(&self, now: Timestamp) -> Result<(), Fault> {
-        absence::mark(&self.records, self.terms.absent, now.as_millisecond())
+        let now = now.as_millisecond();
+        if let Some(start) = lock(&self.start).take() {
+            self.reckon(start.absent(now))?;
+        }
+        absence::mark(&self.records, self.terms.load().absent, now)
+    }
+
+    /// Puts an absence right that was taken from a wrong clock, and with it when everybody's lifetime is over.
+    fn reckon(&self, absent: Millis) -> Result<(), Fault> {
+        let terms = self.terms.load_full();
+        if terms.absent.abs_diff(absent) <= absence::TOLERANCE.unsigned_abs() {
+            return Ok(());
+        }
+        self.terms.store(Arc::new(Terms { absent, ..Terms::clone(&terms) }));
+        let mut from = None;
+        loop {
+            let page = lock(&self.index).after(from, spool::PAGE);
+            self.refresh(&page);
+            match page.last() {
+                Some(last) if page.len() >= spool::PAGE => from = Some(*last),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Takes entries on, with further writes of the same moment (a parcel going live). When this
@@ -381,7 +410,7 @@ impl Queue {
 
     /// Brings forward what waits longer than any step of the schedule from here: a clock that was set back makes it so.
     pub fn bring_forward(&self, now: Timestamp) -> usize {
-        let longest = self.terms.options.retry_minutes.iter().max().copied().unwrap_or_default();
+        let longest = self.terms.load().options.retry_minutes.iter().max().copied().unwrap_or_default();
         let longest = Millis::from(longest).saturating_mul(60_000).max(SET_ASIDE);
         lock(&self.index).bring_forward(now.as_millisecond().saturating_add(longest))
     }
@@ -517,7 +546,7 @@ impl Queue {
 
     /// Where an entry waits.
     fn place(&self, entry: &Entry) -> Place {
-        entry.head.place((self.lanes)(&entry.envelope), &self.terms)
+        entry.head.place((self.lanes)(&entry.envelope), &self.terms.load())
     }
 }
 

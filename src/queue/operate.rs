@@ -134,14 +134,14 @@ impl Queue {
 
     /// Nobody attempts these any more, nobody hears that they are late, and their lifetime stands, until they are released.
     pub fn hold(&self, ids: &[QueueId], now: Timestamp) -> Result<Tally, Fault> {
-        let own = self.terms.own(now.as_millisecond());
+        let own = self.terms.load().own(now.as_millisecond());
         self.restand(ids, |head| head.hold(own), Turn::Held)
     }
 
     /// Makes held entries due at once, with as much of their lifetime left as they had.
     pub fn release(&self, ids: &[QueueId], now: Timestamp) -> Result<Tally, Fault> {
         let millis = now.as_millisecond();
-        self.restand(ids, |head| head.release(millis, &self.terms), Turn::Due(millis))
+        self.restand(ids, |head| head.release(millis, &self.terms.load()), Turn::Due(millis))
     }
 
     /// Makes waiting entries due at once; those that are held stay so.
@@ -284,6 +284,16 @@ impl Queue {
             emit(&if turn == Turn::Held { Event::Held { id: &id } } else { Event::Released { id: &id } });
         }
         Ok(tally)
+    }
+
+    /// Takes deadlines from the records again. One that cannot be read keeps what it has.
+    pub(super) fn refresh(&self, page: &[(Millis, QueueId)]) {
+        let _alone = self.alone();
+        for &(_, id) in page {
+            let Ok(Some(stored)) = self.read(id) else { continue };
+            let deadline = self.place(&stored.entry).deadline;
+            lock(&self.index).set_deadline(id, deadline);
+        }
     }
 
     /// While nobody settles.

@@ -50,7 +50,7 @@ impl Queue {
                 lock(&self.index).remove(id);
                 return Ok(vec![]);
             };
-            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.terms, moment);
+            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.terms.load(), moment);
             let revokes = revoke::of((id, &stored.entry), settlement.failed.iter().map(|(recipient, _)| recipient));
             let mut changes = self.changes(&stored, &settlement)?;
             for revoke in &revokes {
@@ -144,7 +144,7 @@ impl Queue {
         let NewEntry { envelope, body, carries } = new.fitted();
         let id = QueueId(u64::from_be_bytes(random::array()));
         let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;
-        let head = Head::new(now.as_millisecond(), &self.terms);
+        let head = Head::new(now.as_millisecond(), &self.terms.load());
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
         let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
         writes.extend(with_entry);
