@@ -165,7 +165,7 @@ fn base(configuration: &Configuration, stores: stores::Opened, clock: Clock) -> 
         slots: stores.spool_slots.clone(),
         lanes: Arc::new(move |envelope| tell.lane(envelope)),
     };
-    let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.now())?);
+    let queue = Arc::new(Queue::open(spool, admd.clone(), configuration.queue.clone(), clock.moment())?);
     stores::reconcile(&stores.spool_slots, queue.slots_in_use());
     if stores.parcel_slots.places() <= RECONCILED {
         stores::reconcile(&stores.parcel_slots, vault.slots_in_use());

@@ -1,6 +1,9 @@
 //! How long the gateway was away, in all. That time counts to no entry's lifetime: nothing could be tried.
 //!
-//! While it runs it leaves a mark every minute; what lies between the last mark and the next start was absence.
+//! While it runs it leaves a mark every minute; what lies between the last mark and the next start was absence. After a
+//! start by a clock that is not believed yet it is reckoned again when the clock is.
+
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +19,24 @@ struct Mark {
     seen: Millis,
 }
 
-/// The absence up to a start at `now`.
-pub(super) fn until(records: &SealedRecords, now: Millis) -> Result<Millis, Fault> {
-    let Some(Mark { absent, seen }) = read(records)? else { return Ok(0) };
-    Ok(absent.saturating_add(now.saturating_sub(seen).max(0)))
+/// A start, and what the run before it left.
+pub(super) struct Start {
+    mark: Option<Mark>,
+    begun: Instant,
+}
+
+impl Start {
+    /// At this moment.
+    pub fn read(records: &SealedRecords) -> Result<Self, Fault> {
+        Ok(Self { mark: read(records)?, begun: Instant::now() })
+    }
+
+    /// The absence up to the start, as far as it is `now`.
+    pub fn absent(&self, now: Millis) -> Millis {
+        let Some(Mark { absent, seen }) = &self.mark else { return 0 };
+        let runs = Millis::try_from(self.begun.elapsed().as_millis()).unwrap_or(Millis::MAX);
+        absent.saturating_add(now.saturating_sub(*seen).saturating_sub(runs).max(0))
+    }
 }
 
 /// What the queue's own clock stands at while nothing runs; none where nothing ever ran.
@@ -42,3 +59,5 @@ fn read(records: &SealedRecords) -> Result<Option<Mark>, Fault> {
 
 /// The mark.
 const KEY: &[u8] = b"q/t";
+/// What is reckoned again may differ by so much: clocks are corrected.
+pub(super) const TOLERANCE: Millis = 60_000;

@@ -1,10 +1,12 @@
 //! Which entries there are and when each one's turn is: in memory, rebuilt from the records at open.
 //!
-//! Some 200 octets an entry; bodies and addresses never. Times are milliseconds since 1970.
+//! Some 200 octets an entry; bodies and addresses never. Times are milliseconds since 1970, but for the ends of leases:
+//! they are kept by the time that passes, for an attempt does not end because somebody sets the clock.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
+use std::time::Instant;
 
 use super::{Lane, QueueId};
 
@@ -21,7 +23,7 @@ pub(super) struct Index {
     firsts: BTreeSet<(Millis, Lane)>,
     /// The same entries by their deadlines: while a next hop is away nobody looks through all that wait for it.
     deadlines: BTreeMap<Lane, BTreeSet<(Millis, QueueId)>>,
-    leased: BTreeSet<(Millis, QueueId)>,
+    leased: BTreeSet<(Instant, QueueId)>,
     held: usize,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct Taking {
     /// Of this lane,
     pub lane: Lane,
     /// leased until then,
-    pub until: Millis,
+    pub until: Instant,
     /// at most so many.
     pub limit: usize,
 }
@@ -69,7 +71,7 @@ pub(super) enum Turn {
     /// Waits until then.
     Due(Millis),
     /// Belongs to an attempt until then.
-    Leased(Millis),
+    Leased(Instant),
     /// Waits for the operator.
     Held,
 }
@@ -129,7 +131,6 @@ impl Index {
 
     /// Entries whose time has come, longest waiting first.
     pub fn lease(&mut self, now: Millis, taking: &Taking) -> Vec<QueueId> {
-        self.expire_leases(now);
         let ids: Vec<QueueId> = self.come(taking.lane, now).take(taking.limit).collect();
         self.hand_out(&ids, taking.until);
         ids
@@ -137,7 +138,6 @@ impl Index {
 
     /// As [`lease`](Self::lease), but only those whose deadline has come too.
     pub fn lease_overdue(&mut self, now: Millis, taking: &Taking) -> Vec<QueueId> {
-        self.expire_leases(now);
         let has_come =
             |(_, id): &&(Millis, QueueId)| self.places.get(id).is_some_and(|place| matches!(place.turn, Turn::Due(at) if at <= now));
         let overdue = self.deadlines.get(&taking.lane).into_iter().flat_map(|deadlines| deadlines.range(..=(now, LAST)));
@@ -157,6 +157,16 @@ impl Index {
         place.map(|place| self.put(id, Place { turn: Turn::Due(at), ..place })).is_some()
     }
 
+    /// Brings turns forward that are later than that; tells how many there were.
+    pub fn bring_forward(&mut self, latest: Millis) -> usize {
+        let later = |due: &BTreeSet<(Millis, QueueId)>| {
+            let ids: Vec<QueueId> = due.range((Bound::Excluded((latest, LAST)), Bound::Unbounded)).map(|(_, id)| *id).collect();
+            ids
+        };
+        let ids: Vec<QueueId> = self.due.values().flat_map(later).collect();
+        ids.iter().filter(|id| self.postpone(**id, latest)).count()
+    }
+
     /// Gives an entry that no attempt has this turn; one in somebody's hands stays there. Tells what its turn was.
     pub fn turn(&mut self, id: QueueId, turn: Turn) -> Option<Turn> {
         let place = self.get(id)?;
@@ -167,25 +177,16 @@ impl Index {
         Some(place.turn)
     }
 
-    /// Gives an entry back that was taken from another turn.
-    pub fn give_back(&mut self, id: QueueId, turn: Turn) {
-        if let Some(place) = self.get(id) {
-            self.put(id, Place { turn, ..place });
-        }
-    }
-
-    /// Lanes whose first turn has come, longest waiting first, and the first turn of those whose has not.
-    pub fn lanes_due(&mut self, now: Millis, limit: usize) -> (Vec<Lane>, Option<Millis>) {
-        self.expire_leases(now);
+    /// Lanes that are open and whose first turn has come, longest waiting first, and the first turn of those whose has not.
+    pub fn lanes_due(&self, now: Millis, is_open: impl Fn(Lane) -> bool, limit: usize) -> (Vec<Lane>, Option<Millis>) {
         let end = Lane { route: u32::MAX, place: u64::MAX };
-        let lanes = self.firsts.range(..=(now, end)).map(|(_, lane)| *lane).take(limit).collect();
+        let lanes = self.firsts.range(..=(now, end)).map(|(_, lane)| *lane).filter(|lane| is_open(*lane)).take(limit).collect();
         (lanes, self.firsts.range((Bound::Excluded((now, end)), Bound::Unbounded)).next().map(|(at, _)| *at))
     }
 
-    /// When the next turn of a lane is; a lease that runs out may be one.
+    /// When the next turn of a lane is.
     pub fn next(&self, lane: Lane) -> Option<Millis> {
-        let first = |set: &BTreeSet<(Millis, QueueId)>| set.first().map(|(at, _)| *at);
-        self.due.get(&lane).and_then(first).into_iter().chain(first(&self.leased)).min()
+        self.due.get(&lane).and_then(BTreeSet::first).map(|(at, _)| *at)
     }
 
     /// What waits, lane by lane. It looks at every entry, so it is for people.
@@ -255,17 +256,32 @@ impl Index {
         }
     }
 
-    fn hand_out(&mut self, ids: &[QueueId], until: Millis) {
+    /// Another moment by which its sender must hear something.
+    pub fn set_deadline(&mut self, id: QueueId, deadline: Millis) {
+        if let Some(place) = self.get(id) {
+            self.put(id, Place { deadline, ..place });
+        }
+    }
+
+    /// An attempt has this entry for longer: what came of it is known and not written yet.
+    pub fn renew(&mut self, id: QueueId, until: Instant) {
+        if let Some(place) = self.get(id) {
+            self.put(id, Place { turn: Turn::Leased(until), ..place });
+        }
+    }
+
+    /// Whose lease has run out at this moment of the time that passes is due now.
+    pub fn expire_leases(&mut self, at: Instant, now: Millis) {
+        while let Some(&(_, id)) = self.leased.first().filter(|(until, _)| *until <= at) {
+            self.postpone(id, now);
+        }
+    }
+
+    fn hand_out(&mut self, ids: &[QueueId], until: Instant) {
         for &id in ids {
             if let Some(place) = self.remove(id) {
                 self.put(id, Place { turn: Turn::Leased(until), ..place });
             }
-        }
-    }
-
-    fn expire_leases(&mut self, now: Millis) {
-        while let Some(&(until, id)) = self.leased.first().filter(|(until, _)| *until <= now) {
-            self.postpone(id, until);
         }
     }
 }
@@ -275,14 +291,16 @@ const LAST: QueueId = QueueId(u64::MAX);
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn waiting(arrived: Millis, due: Millis) -> Place {
         Place { lane: Lane::of(1), arrived, deadline: arrived + 1000, turn: Turn::Due(due) }
     }
 
-    const fn taking(until: Millis, limit: usize) -> Taking {
-        Taking { lane: Lane::of(1), until, limit }
+    fn taking(limit: usize) -> Taking {
+        Taking { lane: Lane::of(1), until: Instant::now(), limit }
     }
 
     fn index(entries: &[(u64, Millis, Millis)]) -> Index {
@@ -304,30 +322,46 @@ mod tests {
     #[test]
     fn the_longest_waiting_goes_first_and_the_future_stays() {
         let mut index = index(&[(1, 0, 30), (2, 0, 10), (3, 0, 20), (4, 0, 99)]);
-        assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [2, 3]);
-        assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [1]);
-        assert_eq!(numbers(&index.lease(50, &taking(500, 2))), [] as [u64; 0]);
+        assert_eq!(numbers(&index.lease(50, &taking(2))), [2, 3]);
+        assert_eq!(numbers(&index.lease(50, &taking(2))), [1]);
+        assert_eq!(numbers(&index.lease(50, &taking(2))), [] as [u64; 0]);
         assert_eq!(index.next(Lane::of(1)), Some(99));
     }
 
     #[test]
-    fn a_lease_that_runs_out_is_due_again_before_younger_ones() {
+    fn a_lease_runs_out_by_the_time_that_passes_whatever_the_clock_shows() {
         let mut index = index(&[(1, 0, 10), (2, 0, 600)]);
-        assert_eq!(numbers(&index.lease(10, &taking(500, 9))), [1]);
-        assert_eq!(numbers(&index.lease(499, &taking(900, 9))), [] as [u64; 0]);
-        assert_eq!(numbers(&index.lease(700, &taking(900, 9))), [1, 2]);
+        let begun = Instant::now();
+        let until = begun + Duration::from_secs(500);
+        assert_eq!(numbers(&index.lease(10, &Taking { until, ..taking(9) })), [1]);
+        index.expire_leases(begun + Duration::from_secs(499), 1_000_000_000);
+        assert_eq!(numbers(&index.lease(20, &taking(9))), [] as [u64; 0]);
+        index.expire_leases(until, 700);
+        assert_eq!(numbers(&index.lease(700, &taking(9))), [2, 1]);
+    }
+
+    #[test]
+    fn a_lease_that_is_renewed_goes_on() {
+        let mut index = index(&[(1, 0, 10)]);
+        let until = Instant::now() + Duration::from_secs(500);
+        index.lease(10, &Taking { until, ..taking(9) });
+        index.renew(QueueId(1), until + Duration::from_secs(500));
+        index.expire_leases(until, 700);
+        assert_eq!(numbers(&index.lease(700, &taking(9))), [] as [u64; 0]);
+        index.renew(QueueId(2), until);
+        assert_eq!(index.len(), 1, "one that is gone does not come back");
     }
 
     #[test]
     fn lanes_do_not_wait_for_each_other_and_are_counted_apart() {
         let mut index = index(&[(1, 5, 10), (2, 6, 20)]);
         index.put(QueueId(3), Place { lane: Lane::of(2), ..waiting(7, 15) });
-        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane::of(2), until: 90, limit: 9 })), [3]);
-        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane::of(3), until: 90, limit: 9 })), [] as [u64; 0]);
-        assert_eq!((index.next(Lane::of(1)), index.next(Lane::of(2)), index.next(Lane::of(3))), (Some(10), Some(90), Some(90)));
+        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane::of(2), ..taking(9) })), [3]);
+        assert_eq!(numbers(&index.lease(50, &Taking { lane: Lane::of(3), ..taking(9) })), [] as [u64; 0]);
+        assert_eq!((index.next(Lane::of(1)), index.next(Lane::of(2)), index.next(Lane::of(3))), (Some(10), None, None));
         let told: Vec<_> = index.stats().iter().map(|waiting| (waiting.lane, waiting.due, waiting.leased)).collect();
         assert_eq!(told, [(Lane::of(1), 2, 0), (Lane::of(2), 0, 1)]);
-        assert_eq!(numbers(&index.lease(50, &taking(90, 9))), [1, 2]);
+        assert_eq!(numbers(&index.lease(50, &taking(9))), [1, 2]);
     }
 
     #[test]
@@ -337,21 +371,32 @@ mod tests {
         for (id, place, due) in [(1, 7, 30), (2, 8, 10), (3, 7, 20), (4, 9, 99)] {
             index.put(QueueId(id), Place { lane: lane(place), ..waiting(0, due) });
         }
-        assert_eq!(index.lanes_due(50, 9), (vec![lane(8), lane(7)], Some(99)));
-        assert_eq!(index.lanes_due(50, 1).0, [lane(8)]);
+        let all = |_| true;
+        assert_eq!(index.lanes_due(50, all, 9), (vec![lane(8), lane(7)], Some(99)));
+        assert_eq!(index.lanes_due(50, all, 1).0, [lane(8)]);
+        assert_eq!(index.lanes_due(50, |open| open != lane(8), 1).0, [lane(7)], "one without room takes nobody's place");
         index.remove(QueueId(3));
-        assert_eq!(index.lanes_due(25, 9), (vec![lane(8)], Some(30)));
+        assert_eq!(index.lanes_due(25, all, 9), (vec![lane(8)], Some(30)));
         for id in [1, 2, 4] {
             index.remove(QueueId(id));
         }
-        assert_eq!((index.lanes_due(99, 9), index.due.len()), ((vec![], None), 0));
+        assert_eq!((index.lanes_due(99, all, 9), index.due.len()), ((vec![], None), 0));
+    }
+
+    #[test]
+    fn what_is_due_too_late_is_brought_forward_and_the_rest_stays() {
+        let mut index = index(&[(1, 0, 10), (2, 0, 501), (3, 0, 9_000), (4, 0, 9_000)]);
+        index.turn(QueueId(4), Turn::Held);
+        assert_eq!((index.bring_forward(500), index.bring_forward(500)), (2, 0));
+        assert_eq!(numbers(&index.lease(499, &taking(9))), [1]);
+        assert_eq!(numbers(&index.lease(500, &taking(9))), [2, 3]);
     }
 
     #[test]
     fn only_what_is_overdue_is_taken_when_only_that_is_asked_for() {
         let mut index = index(&[(1, 0, 10), (2, 900, 10)]);
-        assert_eq!(numbers(&index.lease_overdue(1000, &taking(5000, 9))), [1]);
-        assert_eq!(numbers(&index.lease_overdue(1900, &taking(5000, 9))), [2]);
+        assert_eq!(numbers(&index.lease_overdue(1000, &taking(9))), [1]);
+        assert_eq!(numbers(&index.lease_overdue(1900, &taking(9))), [2]);
     }
 
     #[test]
@@ -368,7 +413,7 @@ mod tests {
     fn a_census_tells_whose_turn_it_is() {
         let mut index = index(&[(1, 5, 30), (2, 3, 10), (3, 4, 20), (4, 9, 99), (5, 7, 8)]);
         assert_eq!(index.turn(QueueId(5), Turn::Held), Some(Turn::Due(8)));
-        index.lease(10, &taking(500, 1));
+        index.lease(10, &taking(1));
         assert_eq!(index.census(30), Census { due: 2, later: 1, leased: 1, held: 1, oldest: Some(3), overdue: Some(20) });
         index.remove(QueueId(2));
         assert_eq!(index.census(10), Census { due: 0, later: 3, leased: 0, held: 1, oldest: Some(4), overdue: None });
@@ -377,15 +422,16 @@ mod tests {
     #[test]
     fn what_is_held_is_nobodys_turn_and_what_an_attempt_has_stays_there() {
         let mut index = index(&[(1, 0, 10), (2, 0, 10), (3, 0, 900)]);
-        assert_eq!(numbers(&index.lease(10, &taking(500, 1))), [1]);
-        assert_eq!(index.turn(QueueId(1), Turn::Held), Some(Turn::Leased(500)));
+        assert_eq!(numbers(&index.lease(10, &taking(1))), [1]);
+        assert!(matches!(index.turn(QueueId(1), Turn::Held), Some(Turn::Leased(_))));
         assert_eq!(index.turn(QueueId(2), Turn::Held), Some(Turn::Due(10)));
         assert_eq!(index.turn(QueueId(3), Turn::Due(20)), Some(Turn::Due(900)));
         assert_eq!(index.turn(QueueId(4), Turn::Held), None);
-        assert_eq!(numbers(&index.lease(400, &taking(500, 9))), [3]);
-        assert_eq!(numbers(&index.lease_overdue(9999, &taking(500, 9))), [1, 3], "a lease that ran out");
+        assert_eq!(numbers(&index.lease(400, &taking(9))), [3]);
+        index.expire_leases(Instant::now(), 500);
+        assert_eq!(numbers(&index.lease_overdue(9999, &taking(9))), [1, 3], "a lease that ran out");
         assert_eq!(index.turn(QueueId(2), Turn::Due(30)), Some(Turn::Held));
-        assert_eq!(numbers(&index.lease(30, &taking(500, 9))), [2]);
+        assert_eq!(numbers(&index.lease(30, &taking(9))), [2]);
         assert_eq!((index.census(30).held, index.len()), (0, 3));
     }
 }

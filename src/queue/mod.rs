@@ -5,12 +5,14 @@
 //! attempt settles each recipient: done, later, or failed (a DSN in the same commit). Everything
 //! that waits is sealed under SPOOL and a slot that is overwritten when the entry is settled.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::clock::Moment;
+use crate::clock::{Certainty, Moment};
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
 use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
 use crate::words::Language;
@@ -25,6 +27,7 @@ mod settlement;
 mod spool;
 mod work;
 
+use absence::Start;
 use entry::{Entry, Terms};
 pub use index::{Census, Waiting};
 use index::{Index, Millis, Place, Taking};
@@ -153,7 +156,9 @@ pub struct Queue {
     spool: Arc<Spool>,
     index: Mutex<Index>,
     admd: Admd,
-    terms: Terms,
+    terms: ArcSwap<Terms>,
+    /// A start by a clock that is not believed yet.
+    start: Mutex<Option<Start>>,
     lanes: Lanes,
     /// Of reports whose addressee's mail program tells none.
     language: Mutex<Language>,
@@ -161,7 +166,7 @@ pub struct Queue {
     settling: RwLock<()>,
 }
 
-/// One entry in the hands of one attempt, until it is settled or the lease runs out.
+/// One entry in the hands of one attempt, until it is settled or the lease runs out, by the time that passes.
 #[derive(Debug)]
 pub struct Lease {
     /// The entry.
@@ -173,6 +178,26 @@ pub struct Lease {
     /// How many attempts there were before.
     pub attempts: u32,
     spooled: Spooled,
+}
+
+/// A lease that could not be ended, with what would have ended it: it goes on, so that the same can be said again.
+#[derive(Debug)]
+pub struct Unsettled {
+    /// What the attempt has.
+    pub lease: Lease,
+    /// What came of it.
+    pub outcomes: Vec<Outcome>,
+    /// Why that is not written.
+    pub trouble: Trouble,
+}
+
+/// What is in trouble when an entry cannot be settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// This entry: its record cannot be read. The others may be well.
+    Entry(Fault),
+    /// The store: it takes nothing, whatever the entry.
+    Store(Fault),
 }
 
 /// What became of one recipient in an attempt.
@@ -256,14 +281,37 @@ pub enum Waits {
     Held,
 }
 
+impl Unsettled {
+    /// Whether no other entry could be settled either.
+    pub const fn is_of_store(&self) -> bool {
+        matches!(self.trouble, Trouble::Store(_))
+    }
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        let (Trouble::Entry(fault) | Trouble::Store(fault)) = trouble;
+        fault
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Store(fault)
+    }
+}
+
 impl Queue {
     /// Over its stores. What was leased when the process ended is due again.
-    pub fn open(stores: Stores, admd: Admd, options: Options, now: Timestamp) -> Result<Self, Fault> {
+    pub fn open(stores: Stores, admd: Admd, options: Options, moment: impl Into<Moment>) -> Result<Self, Fault> {
+        let Moment { now, certainty } = moment.into();
         let Stores { records, blobs, slots, lanes } = stores;
         let spool = Arc::new(Spool::open(records.clone(), blobs, slots)?);
-        let terms = Terms { options, absent: absence::until(&records, now.as_millisecond())? };
+        let start = Start::read(&records)?;
+        let terms = ArcSwap::from_pointee(Terms { options, absent: start.absent(now.as_millisecond()) });
+        let start = Mutex::new((certainty == Certainty::InDoubt).then_some(start));
         let language = Mutex::new(Language::English);
-        let queue = Self { records, spool, index: Mutex::default(), admd, terms, lanes, language, settling: RwLock::default() };
+        let queue = Self { records, spool, index: Mutex::default(), admd, terms, start, lanes, language, settling: RwLock::default() };
         let index = queue.read_index(now)?;
         *lock(&queue.index) = index;
         Ok(queue)
@@ -276,7 +324,29 @@ impl Queue {
 
     /// Notes that the gateway runs; called every minute or so, while the clock is believed.
     pub fn mark(&self, now: Timestamp) -> Result<(), Fault> {
-        absence::mark(&self.records, self.terms.absent, now.as_millisecond())
+        let now = now.as_millisecond();
+        if let Some(start) = lock(&self.start).take() {
+            self.reckon(start.absent(now))?;
+        }
+        absence::mark(&self.records, self.terms.load().absent, now)
+    }
+
+    /// Puts an absence right that was taken from a wrong clock, and with it when everybody's lifetime is over.
+    fn reckon(&self, absent: Millis) -> Result<(), Fault> {
+        let terms = self.terms.load_full();
+        if terms.absent.abs_diff(absent) <= absence::TOLERANCE.unsigned_abs() {
+            return Ok(());
+        }
+        self.terms.store(Arc::new(Terms { absent, ..Terms::clone(&terms) }));
+        let mut from = None;
+        loop {
+            let page = lock(&self.index).after(from, spool::PAGE);
+            self.refresh(&page);
+            match page.last() {
+                Some(last) if page.len() >= spool::PAGE => from = Some(*last),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Takes entries on, with further writes of the same moment (a parcel going live). When this
@@ -309,10 +379,10 @@ impl Queue {
         }
     }
 
-    /// Up to `limit` entries of a lane whose time has come, oldest first, each leased until `now` + lease time.
+    /// Up to `limit` entries of a lane whose time has come, oldest first, each leased from this moment on.
     pub fn lease(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
+        let ids = self.index_at(now).lease(now, &Taking { lane, until: Instant::now() + LEASE, limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
@@ -320,7 +390,7 @@ impl Queue {
     /// of delay, the end of the lifetime): while the next hop is away they are settled unattempted.
     pub fn lease_overdue(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<Lease>, Fault> {
         let now = now.as_millisecond();
-        let ids = lock(&self.index).lease_overdue(now, &Taking { lane, until: now.saturating_add(LEASE), limit });
+        let ids = self.index_at(now).lease_overdue(now, &Taking { lane, until: Instant::now() + LEASE, limit });
         Ok(ids.into_iter().filter_map(|id| self.hand_out(id, now)).collect())
     }
 
@@ -335,22 +405,21 @@ impl Queue {
     /// that failed or whose time is over cause a DSN, all in one commit. Tells which links died with it;
     /// each is owed until [`revoked`](Self::revoked) hears that it was taken back. While the clock is in doubt no
     /// time is over.
-    pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, moment: impl Into<Moment>) -> Result<Vec<Revoke>, Fault> {
-        let moment = moment.into();
-        let settled = self.try_settle(lease.id, &outcomes, moment);
-        if settled.is_err() {
-            // The store has trouble: what is not written did not happen, so the entry is tried again.
-            lock(&self.index).postpone(lease.id, moment.now.as_millisecond().saturating_add(AFTER_FAULT));
-        }
-        settled
+    ///
+    /// What cannot be written comes back whole, and the lease goes on: whoever forgot now that a next hop has the message
+    /// would send it again.
+    pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, moment: impl Into<Moment>) -> Result<Vec<Revoke>, Box<Unsettled>> {
+        self.try_settle(lease.id, &outcomes, moment.into()).map_err(|trouble| {
+            lock(&self.index).renew(lease.id, Instant::now() + LEASE);
+            Box::new(Unsettled { lease, outcomes, trouble })
+        })
     }
 
-    /// Gives leases back unattempted; they are due at once and keep their turn.
-    pub fn give_back(&self, leases: Vec<Lease>, now: Timestamp) {
-        let mut index = lock(&self.index);
-        for lease in leases {
-            index.postpone(lease.id, now.as_millisecond());
-        }
+    /// Brings forward what waits longer than any step of the schedule from here: a clock that was set back makes it so.
+    pub fn bring_forward(&self, now: Timestamp) -> usize {
+        let longest = self.terms.load().options.retry_minutes.iter().max().copied().unwrap_or_default();
+        let longest = Millis::from(longest).saturating_mul(60_000).max(SET_ASIDE);
+        lock(&self.index).bring_forward(now.as_millisecond().saturating_add(longest))
     }
 
     /// When the next entry of a lane is due.
@@ -358,9 +427,10 @@ impl Queue {
         lock(&self.index).next(lane).map(timestamp)
     }
 
-    /// The lanes on which something is due, longest waiting first, at most `limit`; and when the next one has something.
-    pub fn lanes_due(&self, now: Timestamp, limit: usize) -> (Vec<Lane>, Option<Timestamp>) {
-        let (lanes, next) = lock(&self.index).lanes_due(now.as_millisecond(), limit);
+    /// The open lanes on which something is due, longest waiting first, at most `limit`; and when the next one has something.
+    pub fn lanes_due(&self, now: Timestamp, is_open: impl Fn(Lane) -> bool, limit: usize) -> (Vec<Lane>, Option<Timestamp>) {
+        let now = now.as_millisecond();
+        let (lanes, next) = self.index_at(now).lanes_due(now, is_open, limit);
         (lanes, next.map(timestamp))
     }
 
@@ -474,9 +544,16 @@ impl Queue {
         }
     }
 
+    /// The index, with no lease in it that has run out.
+    fn index_at(&self, now: Millis) -> MutexGuard<'_, Index> {
+        let mut index = lock(&self.index);
+        index.expire_leases(Instant::now(), now);
+        index
+    }
+
     /// Where an entry waits.
     fn place(&self, entry: &Entry) -> Place {
-        entry.head.place((self.lanes)(&entry.envelope), &self.terms)
+        entry.head.place((self.lanes)(&entry.envelope), &self.terms.load())
     }
 }
 
@@ -507,10 +584,8 @@ fn timestamp(millis: Millis) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
-/// Longer than an attempt may take, so that no two attempts hold one entry.
-const LEASE: Millis = 3_600_000;
-/// After trouble with the store an entry is tried again this much later.
-const AFTER_FAULT: Millis = 60_000;
+/// Longer than an attempt may take with its turn, its message and all answers to it, so that no two attempts hold one entry.
+const LEASE: Duration = Duration::from_secs(2 * 3_600);
 /// A record that cannot be used is left where it is for an hour; the others go on.
 const SET_ASIDE: Millis = 3_600_000;
 /// Octets without an entry may be just about to get one; after this time they will not.

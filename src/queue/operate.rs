@@ -5,6 +5,7 @@
 //! hand keeps it: a hold then is for what the attempt leaves.
 
 use std::sync::{PoisonError, RwLockWriteGuard};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -133,14 +134,14 @@ impl Queue {
 
     /// Nobody attempts these any more, nobody hears that they are late, and their lifetime stands, until they are released.
     pub fn hold(&self, ids: &[QueueId], now: Timestamp) -> Result<Tally, Fault> {
-        let own = self.terms.own(now.as_millisecond());
+        let own = self.terms.load().own(now.as_millisecond());
         self.restand(ids, |head| head.hold(own), Turn::Held)
     }
 
     /// Makes held entries due at once, with as much of their lifetime left as they had.
     pub fn release(&self, ids: &[QueueId], now: Timestamp) -> Result<Tally, Fault> {
         let millis = now.as_millisecond();
-        self.restand(ids, |head| head.release(millis, &self.terms), Turn::Due(millis))
+        self.restand(ids, |head| head.release(millis, &self.terms.load()), Turn::Due(millis))
     }
 
     /// Makes waiting entries due at once; those that are held stay so.
@@ -166,25 +167,20 @@ impl Queue {
     /// [`settle`](Self::settle).
     pub fn bounce(&self, ids: &[QueueId], bounce: &Bounce, now: Timestamp) -> Result<(Tally, Vec<Revoke>), Fault> {
         let (mut tally, mut died) = (Tally::default(), vec![]);
-        let until = Turn::Leased(now.as_millisecond().saturating_add(LEASE));
+        let until = Turn::Leased(Instant::now() + LEASE);
         for &id in ids {
             let taken = lock(&self.index).turn(id, until);
             match taken {
                 None => tally.gone += 1,
                 Some(Turn::Leased(_)) => tally.under_way += 1,
-                Some(before @ (Turn::Due(_) | Turn::Held)) => died.extend(self.bounce_one((id, before), bounce, (now, &mut tally))?),
+                Some(Turn::Due(_) | Turn::Held) => died.extend(self.bounce_one(id, bounce, (now, &mut tally))?),
             }
         }
         Ok((tally, died))
     }
 
-    /// One that is in our hands, and whose turn was another before.
-    fn bounce_one(
-        &self,
-        (id, before): (QueueId, Turn),
-        bounce: &Bounce,
-        (now, tally): (Timestamp, &mut Tally),
-    ) -> Result<Vec<Revoke>, Fault> {
+    /// One that is in our hands.
+    fn bounce_one(&self, id: QueueId, bounce: &Bounce, (now, tally): (Timestamp, &mut Tally)) -> Result<Vec<Revoke>, Fault> {
         let entry = match self.read(id) {
             Ok(Some(stored)) => stored.entry,
             Ok(None) => {
@@ -202,7 +198,7 @@ impl Queue {
         let meant: Vec<_> = entry.envelope.recipients.iter().filter(|to| bounce.is_for(&to.forward_path)).collect();
         if meant.is_empty() {
             tally.unfit += 1;
-            lock(&self.index).give_back(id, before);
+            self.give_back(id);
             return Ok(vec![]);
         }
         let why = Diagnostic { status: BY_OPERATOR, text: bounce.reason.clone(), remote: None };
@@ -211,11 +207,22 @@ impl Queue {
         let is_told = meant.iter().any(|to| wants(to, Action::Failed)) && report::addressee(&entry.envelope, &self.admd).is_ok();
         // Nothing is over for those who are not meant.
         let moment = Moment { now, certainty: Certainty::InDoubt };
-        let died = self.try_settle(id, &outcomes, moment).inspect_err(|_| lock(&self.index).give_back(id, before))?;
+        let died = self.try_settle(id, &outcomes, moment).inspect_err(|_| self.give_back(id))?;
         emit(&Event::Bounced { id: &id.to_string(), recipients: outcomes.len() });
         tally.done += 1;
         tally.untold += usize::from(!is_told);
         Ok(died)
+    }
+
+    /// Its turn is what its record says now: somebody may have held or released it while it was in our hands.
+    fn give_back(&self, id: QueueId) {
+        let _settling = self.settling.read().unwrap_or_else(PoisonError::into_inner);
+        match self.read(id) {
+            Ok(Some(stored)) => lock(&self.index).put(id, self.place(&stored.entry)),
+            Ok(None) => drop(lock(&self.index).remove(id)),
+            // Its lease runs out.
+            Err(fault) => damaged(id, &fault),
+        }
     }
 
     /// Removes an entry without any report: the links that die with it, as [`settle`](Self::settle) gives them, or
@@ -277,6 +284,16 @@ impl Queue {
             emit(&if turn == Turn::Held { Event::Held { id: &id } } else { Event::Released { id: &id } });
         }
         Ok(tally)
+    }
+
+    /// Takes deadlines from the records again. One that cannot be read keeps what it has.
+    pub(super) fn refresh(&self, page: &[(Millis, QueueId)]) {
+        let _alone = self.alone();
+        for &(_, id) in page {
+            let Ok(Some(stored)) = self.read(id) else { continue };
+            let deadline = self.place(&stored.entry).deadline;
+            lock(&self.index).set_deadline(id, deadline);
+        }
     }
 
     /// While nobody settles.

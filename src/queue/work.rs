@@ -1,6 +1,7 @@
 //! The steps below the queue's verbs: seal, commit, settle, conclude.
 
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -8,7 +9,7 @@ use super::entry::{Entry, Head, Standing};
 use super::index::{Millis, Place, Turn};
 use super::settlement::{self, Settlement};
 use super::spool::{FreshSlot, Spooled, lock};
-use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, SET_ASIDE, damaged, report, revoke};
+use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, SET_ASIDE, Trouble, damaged, report, revoke};
 use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
@@ -28,7 +29,7 @@ impl Prepared {
     /// The same in the hands of the attempt that it comes from.
     pub fn leased(self, envelope: Envelope, size: u64) -> (Self, Lease) {
         let lease = Lease { id: self.id, envelope, size, attempts: 0, spooled: self.spooled.clone() };
-        let turn = Turn::Leased(self.place.arrived.saturating_add(LEASE));
+        let turn = Turn::Leased(Instant::now() + LEASE);
         (Self { place: Place { turn, ..self.place }, ..self }, lease)
     }
 }
@@ -42,14 +43,14 @@ pub(super) struct Stored {
 
 impl Queue {
     /// One try at settling by what is stored now, again if that changes meanwhile.
-    pub(super) fn try_settle(&self, id: QueueId, outcomes: &[Outcome], moment: Moment) -> Result<Vec<Revoke>, Fault> {
+    pub(super) fn try_settle(&self, id: QueueId, outcomes: &[Outcome], moment: Moment) -> Result<Vec<Revoke>, Trouble> {
         let now = moment.now;
         loop {
-            let Some(stored) = self.read(id)? else {
+            let Some(stored) = self.read(id).map_err(Trouble::Entry)? else {
                 lock(&self.index).remove(id);
                 return Ok(vec![]);
             };
-            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.terms, moment);
+            let settlement = settlement::settle(stored.entry.clone(), outcomes, &self.terms.load(), moment);
             let revokes = revoke::of((id, &stored.entry), settlement.failed.iter().map(|(recipient, _)| recipient));
             let mut changes = self.changes(&stored, &settlement)?;
             for revoke in &revokes {
@@ -64,7 +65,7 @@ impl Queue {
                     return Ok(revokes);
                 }
                 Err(Conflict::Check) => self.discard(reports),
-                Err(Conflict::Fault(fault)) => return Err(fault),
+                Err(Conflict::Fault(fault)) => return Err(Trouble::Store(fault)),
             }
         }
     }
@@ -143,7 +144,7 @@ impl Queue {
         let NewEntry { envelope, body, carries } = new.fitted();
         let id = QueueId(u64::from_be_bytes(random::array()));
         let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;
-        let head = Head::new(now.as_millisecond(), &self.terms);
+        let head = Head::new(now.as_millisecond(), &self.terms.load());
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
         let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
         writes.extend(with_entry);

@@ -94,17 +94,14 @@ fn lasting(trouble: &Trouble, envelope: &Envelope) -> Until {
 /// Hands the message over, or says for each recipient why not; and who said so.
 pub(super) async fn attempt(destination: &Destination, load: &Load<'_>) -> (String, Vec<Outcome>) {
     let _timer = Step::Attempt.begin();
-    let handed_over = tokio::time::timeout(ATTEMPT_MAX, async { poise(destination, load).await?.finish().await });
-    match handed_over.await {
-        Ok(heard) => {
-            let (Ok(Heard { hop, .. }) | Err(Missed { hop, .. })) = &heard;
-            (hop.clone(), outcomes(load.envelope, heard))
-        }
-        Err(_) => {
-            let said = Said { code: None, status: TOO_SLOW, words: "the attempt took too long".into() };
-            (destination.name.clone(), deferred(load.envelope, &said, &destination.name))
-        }
-    }
+    let heard = match tokio::time::timeout(POISED_WITHIN, poise(destination, load)).await {
+        // From the dot on the client's own patience ends it, which throws nothing away that was said.
+        Ok(Ok(poised)) => poised.finish().await,
+        Ok(Err(missed)) => Err(missed),
+        Err(_) => Err(Missed::for_now(TOO_SLOW, "the attempt took too long", &destination.name)),
+    };
+    let (Ok(Heard { hop, .. }) | Err(Missed { hop, .. })) = &heard;
+    (hop.clone(), outcomes(load.envelope, heard))
 }
 
 /// Everything up to the dot, at the first hop that goes along.
@@ -174,7 +171,7 @@ pub(super) fn outcomes(envelope: &Envelope, heard: Result<Heard, Missed>) -> Vec
 }
 
 /// Everybody is late for the same reason.
-pub(super) fn deferred(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
+fn deferred(envelope: &Envelope, said: &Said, hop: &str) -> Vec<Outcome> {
     alike(envelope, &Fate::Deferred(passing(said, hop)))
 }
 
@@ -216,7 +213,7 @@ fn for_now(status: EnhancedStatus) -> EnhancedStatus {
     EnhancedStatus { class: 4, ..status }
 }
 
-/// Less than a lease, so that no two attempts hold one entry.
-const ATTEMPT_MAX: std::time::Duration = std::time::Duration::from_secs(50 * 60);
+/// From its turn to the last octet of its body.
+const POISED_WITHIN: std::time::Duration = std::time::Duration::from_secs(50 * 60);
 /// RFC 3463 §3.5: bad connection.
 const TOO_SLOW: EnhancedStatus = EnhancedStatus::new(4, 4, 2);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::attempt::Missed;
 use super::exchangers::{Candidate, Exchangers};
-use super::hop::{self, Demand, NextHop, State, Way};
+use super::hop::{self, Demand, NextHop, Pooled, State, Way};
 use super::options::{Options, Share};
 use crate::mail::{EnhancedStatus, Envelope, Recipient, RequireTls};
 use crate::mistake::Mistake;
@@ -193,7 +193,13 @@ impl Destination {
         let running = self.running();
         let free = self.seats.available_permits().min(self.connections.saturating_sub(running));
         let room = free.max((self.connections / IN_LINE).max(1).saturating_sub(running));
-        if let Hops::Mx(exchangers) = &self.hops { room.min(exchangers.room()) } else { room }
+        let room = self.pace.as_ref().map_or(room, |pace| room.min(pace.turns_soon()));
+        if let Hops::Mx(exchangers) = &self.hops { room.min(exchangers.running().room(running)) } else { room }
+    }
+
+    /// How long its pace leaves no room.
+    pub fn paced(&self) -> Duration {
+        self.pace.as_ref().map_or(Duration::ZERO, Pace::wait)
     }
 
     /// Whether its limits hold nothing back that came before.
@@ -210,7 +216,7 @@ impl Destination {
     pub fn count(self: &Arc<Self>) -> Counted {
         self.running.fetch_add(1, Ordering::AcqRel);
         if let Hops::Mx(exchangers) = &self.hops {
-            exchangers.begin();
+            exchangers.running().begin();
         }
         Counted(Arc::clone(self))
     }
@@ -226,18 +232,14 @@ impl Destination {
         self.own().for_each(|hop| hop.hurry());
     }
 
-    /// Says goodbye on connections that nobody used for a while.
-    pub async fn close_idle(&self) {
-        for hop in self.own() {
-            hop.close_idle().await;
-        }
+    /// Gives up connections that nobody used for a while.
+    pub fn take_idle(&self) -> Vec<Pooled> {
+        self.own().flat_map(|hop| hop.take_idle()).collect()
     }
 
-    /// Says goodbye on all.
-    pub async fn close_all(&self) {
-        for hop in self.own() {
-            hop.close_all().await;
-        }
+    /// Gives up all.
+    pub fn take_all(&self) -> Vec<Pooled> {
+        self.own().flat_map(|hop| hop.take_all()).collect()
     }
 
     /// Its own hops. Those of a domain are shared with other domains.
@@ -267,11 +269,18 @@ fn drawn(hops: &[&Weighted], turn: u64) -> usize {
 /// One attempt of a destination.
 pub(super) struct Counted(Arc<Destination>);
 
+impl Counted {
+    /// Where it goes.
+    pub fn destination(&self) -> &Destination {
+        &self.0
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::AcqRel);
         if let Hops::Mx(exchangers) = &self.0.hops {
-            exchangers.end();
+            exchangers.running().end();
         }
     }
 }
@@ -293,6 +302,20 @@ impl Pace {
         next.elapsed() >= self.interval * AT_ONCE
     }
 
+    /// How many messages may go so soon that it is worth to stand in line.
+    fn turns_soon(&self) -> usize {
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(ahead) = (Instant::now() + SOON).checked_duration_since(next) else { return 0 };
+        let turns = ahead.as_nanos() / self.interval.as_nanos().max(1);
+        usize::try_from(turns).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
+    /// How long there is none.
+    fn wait(&self) -> Duration {
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.saturating_duration_since(Instant::now() + SOON)
+    }
+
     /// When the next message may go; none, and no turn taken, when that is after `by`.
     fn turn(&self, by: Instant) -> Option<Instant> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -308,6 +331,9 @@ impl Pace {
 
 /// One of so many connections has somebody of the queue in line for it.
 const IN_LINE: usize = 4;
+/// Entries of the queue stand in line for a turn that comes so soon: longer than offers wait for one, so these do not take
+/// all of them.
+const SOON: Duration = Duration::from_secs(10);
 /// Messages that may go together after a pause.
 const AT_ONCE: u32 = 5;
 /// A client waits for what follows from the answer.

@@ -28,9 +28,12 @@ pub(super) struct Exchangers {
     way: Way,
     least: Tls,
     hops: Mutex<HashMap<Key, Arc<NextHop>>>,
-    /// Attempts of the queue's entries, for all domains.
-    running: AtomicUsize,
+    running: Arc<Running>,
 }
+
+/// Attempts of the queue's entries, for all domains on all ways by MX.
+#[derive(Debug, Default)]
+pub(super) struct Running(AtomicUsize);
 
 /// What makes one connection as good as another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,8 +60,8 @@ struct Told {
 
 impl Exchangers {
     /// Knows nobody yet.
-    pub fn new(transport: Arc<Transport>, way: Way, least: Tls) -> Self {
-        Self { transport, way, least, hops: Mutex::default(), running: AtomicUsize::new(0) }
+    pub fn new(transport: Arc<Transport>, (way, least): (Way, Tls), running: Arc<Running>) -> Self {
+        Self { transport, way, least, hops: Mutex::default(), running }
     }
 
     /// The hosts of the recipients' domain that may have this message, in order; never none.
@@ -108,19 +111,9 @@ impl Exchangers {
         Candidate { hop, told: Some(told) }
     }
 
-    /// How many more entries of the queue may be attempted, for all domains.
-    pub fn room(&self) -> usize {
-        RUNNING_MAX.saturating_sub(self.running.load(Ordering::Acquire))
-    }
-
-    /// An attempt begins.
-    pub fn begin(&self) {
-        self.running.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// An attempt is over.
-    pub fn end(&self) {
-        self.running.fetch_sub(1, Ordering::AcqRel);
+    /// What all domains have in common.
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// Forgets that hosts were away: an operator asks for them now.
@@ -128,27 +121,42 @@ impl Exchangers {
         self.hops().values().for_each(|hop| hop.hurry());
     }
 
-    /// Says goodbye on connections that nobody used for a while, and forgets hosts of which nothing is to be remembered.
-    pub async fn close_idle(&self) {
-        for hop in self.all() {
-            hop.close_idle().await;
-        }
-        self.hops().retain(|_, hop| Arc::strong_count(hop) > 1 || !hop.is_forgettable());
+    /// Gives up connections that nobody used for a while, and forgets hosts of which nothing is to be remembered.
+    pub fn take_idle(&self) -> Vec<Pooled> {
+        let mut hops = self.hops();
+        let idle = hops.values().flat_map(|hop| hop.take_idle()).collect();
+        hops.retain(|_, hop| Arc::strong_count(hop) > 1 || !hop.is_forgettable());
+        idle
     }
 
-    /// Says goodbye on all.
-    pub async fn close_all(&self) {
-        for hop in self.all() {
-            hop.close_all().await;
-        }
-    }
-
-    fn all(&self) -> Vec<Arc<NextHop>> {
-        self.hops().values().cloned().collect()
+    /// Gives up all.
+    pub fn take_all(&self) -> Vec<Pooled> {
+        self.hops().values().flat_map(|hop| hop.take_all()).collect()
     }
 
     fn hops(&self) -> MutexGuard<'_, HashMap<Key, Arc<NextHop>>> {
         self.hops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    /// How many more entries may be attempted for a domain that has so many attempts. Domains that are slow leave room for
+    /// the others: none takes more than a part of what the others left, and the last places are for those that have nothing
+    /// under way.
+    pub fn room(&self, of_domain: usize) -> usize {
+        let free = RUNNING_MAX.saturating_sub(self.0.load(Ordering::Acquire));
+        let share = (free.saturating_sub(RESERVE) / SHARE).saturating_sub(of_domain);
+        share.max(usize::from(of_domain == 0 && free > 0))
+    }
+
+    /// An attempt begins.
+    pub fn begin(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// An attempt is over.
+    pub fn end(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -211,8 +219,46 @@ fn missed(none: &NoCourse, domain: &Domain, require_tls: RequireTls) -> Missed {
 }
 
 /// Attempts at once, of all domains together: each may hold a connection, a file of the spool and its buffers.
-const RUNNING_MAX: usize = 200;
+pub(super) const RUNNING_MAX: usize = 200;
+/// Of those, for domains that have none.
+const RESERVE: usize = 50;
+/// A domain takes one of so many parts of what is left.
+const SHARE: usize = 4;
 /// Hosts that one attempt asks. RFC 5321 §5.1 wants two at least.
 const TRIED_MAX: usize = 10;
 /// RFC 3463 §3.5: unable to route.
 const NOBODY: EnhancedStatus = EnhancedStatus::new(4, 4, 4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_domains_leave_room_for_others() {
+        let running = Running::default();
+        let mut slow = [0; 30];
+        // Each takes all that it gets, again and again, and gives nothing back.
+        for _ in 0..100 {
+            for domain in &mut slow {
+                for _ in 0..running.room(*domain) {
+                    running.begin();
+                    *domain += 1;
+                }
+            }
+        }
+        assert!(slow.iter().all(|attempts| *attempts > 0) && slow.iter().sum::<usize>() > 100, "they are not kept out: {slow:?}");
+        for another in 0..30 {
+            assert!(running.room(0) > 0, "the {another}th more waits for them: {slow:?}");
+            running.begin();
+        }
+        for _ in 0..RUNNING_MAX {
+            running.begin();
+        }
+        assert_eq!(running.room(0), 0);
+        for _ in 0..RUNNING_MAX {
+            running.end();
+        }
+        assert_eq!(running.room(1), 0, "the last places are for those that have nothing under way");
+        assert_eq!(running.room(0), 1);
+    }
+}

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -125,7 +126,16 @@ impl NextHop {
 
     /// Whether it can be reached, as far as we know.
     pub fn state(&self) -> State {
-        lock(&self.state).clone()
+        self.state_at(self.way.clock.now()).clone()
+    }
+
+    /// The same, where nobody else changes it. No wait is longer than the longest: a clock that was set back has made it so.
+    fn state_at(&self, now: Timestamp) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        if let State::Down { until, .. } = &mut *state {
+            *until = (*until).min(now.saturating_add(BACK_OFF_MAX).unwrap_or(*until));
+        }
+        state
     }
 
     /// It is asked again with the next message, however long it has been away.
@@ -141,7 +151,7 @@ impl NextHop {
         if let Err(trouble) = &opened {
             self.fall_back(&security, trouble, now);
         }
-        let mut state = lock(&self.state);
+        let mut state = self.state_at(now);
         *state = match &opened {
             Ok(_) => State::Up,
             Err(trouble) => missed(&state, trouble, now),
@@ -176,7 +186,9 @@ impl NextHop {
 
     /// Whether TLS that nobody demands is done without.
     pub fn is_in_the_clear(&self) -> bool {
-        lock(&self.in_the_clear).is_some_and(|until| self.way.clock.now() < until)
+        let now = self.way.clock.now();
+        // By a clock that was set back meanwhile it would last: TLS gets its other chance now.
+        lock(&self.in_the_clear).is_some_and(|until| now < until && until.duration_since(now) <= IN_THE_CLEAR)
     }
 
     /// Whether it was away, and is not to be asked yet.
@@ -220,24 +232,21 @@ impl NextHop {
         }
     }
 
-    /// Says goodbye on connections that nobody used for a while.
-    pub async fn close_idle(&self) {
+    /// Gives up connections that nobody used for a while.
+    pub fn take_idle(&self) -> Vec<Pooled> {
         let now = self.way.clock.now();
-        let old = lock(&self.idle).extract_if(.., |pooled| !is_fresh(pooled, now)).collect();
-        quit(old).await;
+        lock(&self.idle).extract_if(.., |pooled| !is_fresh(pooled, now)).collect()
     }
 
-    /// Says goodbye on all.
-    pub async fn close_all(&self) {
-        let all = lock(&self.idle).drain(..).collect();
-        quit(all).await;
+    /// Gives up all.
+    pub fn take_all(&self) -> Vec<Pooled> {
+        lock(&self.idle).drain(..).collect()
     }
 }
 
-async fn quit(connections: Vec<Pooled>) {
-    for pooled in connections {
-        pooled.connection.quit().await;
-    }
+/// Says goodbye on all of these at once: one that does not answer keeps nobody waiting.
+pub(super) async fn quit(connections: Vec<Pooled>) {
+    join_all(connections.into_iter().map(|pooled| pooled.connection.quit())).await;
 }
 
 fn is_fresh(pooled: &Pooled, now: Timestamp) -> bool {
@@ -379,6 +388,27 @@ mod tests {
             assert_eq!(credentials(&options).unwrap_err().what, expect);
         }
         assert!(credentials(&Options::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_lengthens_no_wait() {
+        let hands = Arc::new(std::sync::atomic::AtomicI64::new(30 * 86_400));
+        let shown = hands.clone();
+        let clock = Clock::new(move || Timestamp::from_second(shown.load(std::sync::atomic::Ordering::SeqCst)).unwrap());
+        let hello = Domain::parse("mail.example.org").unwrap();
+        let way = Way::new(&hello, &Options::default(), &clock).unwrap();
+        let protocol = crate::smtp::client::Protocol::Smtp;
+        let place = Hop { host: "mx.example.net".into(), port: 25, address: None, source: None, protocol };
+        let hop = NextHop::new(place, Demand::Configured(Security::None), way);
+        let said = Said { code: None, status: EnhancedStatus::new(4, 7, 5), words: "no TLS".into() };
+        let trouble = Trouble { stage: Stage::Tls, said, wrong: None };
+        *lock(&hop.state) = down(9, &trouble, clock.now());
+        hop.fall_back(&Security::Opportunistic(unchecked().unwrap()), &trouble, clock.now());
+        assert!(hop.is_resting() && hop.is_in_the_clear());
+        hands.store(0, std::sync::atomic::Ordering::SeqCst);
+        assert!(hop.is_resting() && !hop.is_in_the_clear());
+        hands.store(121, std::sync::atomic::Ordering::SeqCst);
+        assert!(!hop.is_resting());
     }
 
     #[test]

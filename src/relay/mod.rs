@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Certainty, Clock};
 use crate::event::{Event, emit};
-use crate::mail::{Admd, Envelope};
+use crate::mail::{Admd, Envelope, Recipient};
 use crate::mistake::Mistake;
 use crate::queue::{Bounce, Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke, Tally};
 use crate::smtp::client::{Body, Said};
@@ -31,6 +32,7 @@ mod offer;
 mod options;
 mod ourselves;
 mod route;
+mod settling;
 
 pub use anew::Anew;
 use attempt::{Load, attempt, unreached};
@@ -40,6 +42,7 @@ use hop::State;
 pub use offer::Made;
 pub use options::{NextHops, Options, RouteOptions, Tls};
 pub use route::Routes;
+use settling::Unwritten;
 
 /// All ways out: that of `[relay]`, and the routes that come before it.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -72,11 +75,12 @@ pub struct Relay {
     exits: Exits,
     clock: Clock,
     woken: Notify,
-    /// Attempts that began while a client waited and are an entry's now.
-    late: mpsc::UnboundedSender<Late>,
+    unwritten: Unwritten,
     /// Who decides on mail whose way is not what policy counted on.
     anew: OnceLock<Weak<dyn Anew>>,
     one_by_one: tokio::sync::Mutex<()>,
+    /// Takes attempts that began while a client waited and are an entry's now; none after the stop.
+    late: Mutex<Option<mpsc::UnboundedSender<Late>>>,
     taken_over: Mutex<Option<mpsc::UnboundedReceiver<Late>>>,
 }
 
@@ -104,9 +108,9 @@ impl Relay {
         let Stations { queue, vault, routes, transport } = stations;
         let exits = Exits::new(ways, &transport, (&admd.hostname, &clock))?;
         let (late, taken_over) = mpsc::unbounded_channel();
-        let taken_over = Mutex::new(Some(taken_over));
-        let (woken, anew, one_by_one) = (Notify::new(), OnceLock::new(), tokio::sync::Mutex::default());
-        Ok(Self { queue, vault, routes, exits, clock, woken, late, anew, one_by_one, taken_over })
+        let (late, taken_over) = (Mutex::new(Some(late)), Mutex::new(Some(taken_over)));
+        let (woken, unwritten, anew, one_by_one) = (Notify::new(), Unwritten::default(), OnceLock::new(), tokio::sync::Mutex::default());
+        Ok(Self { queue, vault, routes, exits, clock, woken, unwritten, anew, one_by_one, late, taken_over })
     }
 
     /// Has all next hops asked again that were away, and what is due attempted.
@@ -169,11 +173,18 @@ impl Relay {
             }
         }
         upkeep.shutdown().await;
-        self.drain(attempts).await;
+        self.drain(attempts, late).await;
     }
 
-    /// Starts an attempt for each entry that is due, as far as its destination has room.
+    /// Starts an attempt for each entry that is due, as far as its destination has room; none while what others heard
+    /// cannot be written.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+        if self.unwritten.again().is_some_and(|again| again <= Instant::now()) {
+            self.settle_kept().await;
+        }
+        if self.unwritten.is_stuck() {
+            return;
+        }
         if self.queue.next_due(Lane::OURSELVES).is_some_and(|due| due <= self.clock.now()) {
             for lease in self.lease(Which::Due, (Lane::OURSELVES, OWN_AT_ONCE)).await {
                 attempts.spawn(self.clone().carry(lease, None));
@@ -201,41 +212,39 @@ impl Relay {
 
     /// Every destination for which something may be due; and when the next one will have something.
     fn lanes(&self) -> (Vec<(Lane, Arc<Destination>)>, Option<Timestamp>) {
-        let (due, next) = self.queue.lanes_due(self.clock.now(), LANES_MAX);
+        let (due, next) = self.queue.lanes_due(self.clock.now(), |lane| self.exits.has_room(lane), LANES_MAX);
         let due = due.into_iter().filter_map(|lane| Some((lane, self.exits.destination(lane)?)));
         // Those with one place are always looked at: an attempt that ends is how it is known that one of them is back.
-        (self.exits.named().chain(due.filter(|(lane, _)| lane.place != 0)).collect(), next)
+        (self.exits.named().chain(due.filter(|(lane, _)| !self.exits.is_named(*lane))).collect(), next)
     }
 
     /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
-    /// may have several ways.
-    async fn carry(self: Arc<Self>, lease: Lease, _counted: Option<Counted>) {
-        let mut outcomes = Vec::new();
-        for (lane, recipients) in self.routes.groups(&lease.envelope) {
-            if lane == Lane::OURSELVES {
-                outcomes.extend(self.received(&lease, recipients).await);
-                continue;
-            }
-            let Some(destination) = self.exits.destination(lane) else { continue };
-            let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { continue };
-            let envelope = Envelope { recipients, ..lease.envelope.clone() };
-            let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
-            let (hop, met) = attempt(&destination, &load).await;
-            log(lease.id, &hop, &met);
-            outcomes.extend(met);
-        }
-        let outcomes = self.decided_anew(&lease, outcomes).await;
+    /// may have several ways. It goes them all at once, for its lease is as long as one of them may take.
+    async fn carry(self: Arc<Self>, lease: Lease, counted: Option<Counted>) {
+        let mut groups = self.routes.groups(&lease.envelope);
+        let own = groups.extract_if(.., |(lane, _)| *lane == Lane::OURSELVES).flat_map(|(_, recipients)| recipients).collect();
+        // Another part of them each time: those that are slow do not keep the others from their turn.
+        let turn = usize::try_from(lease.attempts).unwrap_or(usize::MAX).saturating_mul(WAYS_MAX);
+        let first = turn.checked_rem(groups.len()).unwrap_or_default();
+        groups.rotate_left(first);
+        let counted_each = |(lane, recipients)| Some((self.exits.destination(lane)?.count(), recipients));
+        let ways: Vec<(Counted, Vec<Recipient>)> = groups.into_iter().take(WAYS_MAX).filter_map(counted_each).collect();
+        drop(counted);
+        let met = join_all(ways.into_iter().map(|way| self.go(&lease, way))).await;
+        let met = met.into_iter().flatten().chain(self.received(&lease, own).await).collect();
+        let outcomes = self.decided_anew(&lease, met).await;
         self.settle(lease, outcomes).await;
     }
 
-    async fn settle(&self, lease: Lease, outcomes: Vec<Outcome>) {
-        let (queue, vault, moment) = (self.queue.clone(), self.vault.clone(), self.clock.moment());
-        let settled = off_thread(move || {
-            // The queue first: a link that is taken back while its mail may still go out would be a dead one.
-            let died = queue.settle(lease, outcomes, moment)?;
-            take_back(&queue, &vault, died)
-        });
-        settled.await.unwrap_or_else(|fault| trouble(&fault));
+    /// One way of an entry: what became of those who go it, or nothing when they had no turn.
+    async fn go(&self, lease: &Lease, (counted, recipients): (Counted, Vec<Recipient>)) -> Vec<Outcome> {
+        let destination = counted.destination();
+        let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { return vec![] };
+        let envelope = Envelope { recipients, ..lease.envelope.clone() };
+        let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(lease)) };
+        let (hop, met) = attempt(destination, &load).await;
+        log(lease.id, &hop, &met);
+        met
     }
 
     /// The next hop is away; these senders must hear something by now, so they are settled unattempted.
@@ -262,8 +271,15 @@ impl Relay {
         })
     }
 
-    /// How long nothing will be due, as far as is known now.
+    /// How long there is nothing to do, as far as is known now.
     fn pause(&self) -> Duration {
+        let again = self.unwritten.again().map(|again| again.saturating_duration_since(Instant::now()).max(PAUSE_MIN));
+        let due = if self.unwritten.is_stuck() { PAUSE_MAX } else { self.until_due() };
+        again.unwrap_or(PAUSE_MAX).min(due)
+    }
+
+    /// How long nothing will be due.
+    fn until_due(&self) -> Duration {
         let (lanes, later) = self.lanes();
         let next = lanes.into_iter().filter_map(|(lane, destination)| {
             let due = self.queue.next_due(lane)?;
@@ -275,13 +291,10 @@ impl Relay {
                 State::Down { until, .. } => Some(due.max(until)),
             }
         });
-        match next.chain(later).chain(self.queue.next_due(Lane::OURSELVES)).min() {
-            Some(next) => {
-                let pause = Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
-                pause.clamp(PAUSE_MIN, PAUSE_MAX)
-            }
-            None => PAUSE_MAX,
-        }
+        let pause = |next: Timestamp| Duration::try_from(next.duration_since(self.clock.now())).unwrap_or_default();
+        let due = next.chain(later).chain(self.queue.next_due(Lane::OURSELVES));
+        let pauses = due.min().map(pause).into_iter().chain(self.exits.next_turn());
+        pauses.min().unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX)
     }
 
     /// Overwrites slots of settled entries, closes idle connections, removes octets without an entry,
@@ -304,6 +317,7 @@ impl Relay {
             self.tidy().await;
             self.exits.close_idle().await;
             if seconds.is_multiple_of(MARK_EVERY) {
+                self.queue.bring_forward(self.clock.now());
                 self.mark().await;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -328,12 +342,25 @@ impl Relay {
         tidied.await.unwrap_or_else(|fault| trouble(&fault));
     }
 
-    /// Running attempts may settle; what does not in time is dropped, and due again at the next start.
-    async fn drain(&self, mut attempts: JoinSet<()>) {
-        let settled = async { while attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN_MAX, settled).await.is_err() {
+    /// Running attempts may settle, and those that clients still wait for; what does not in time is dropped, and due again
+    /// at the next start.
+    async fn drain(&self, mut attempts: JoinSet<()>, mut late: Option<mpsc::UnboundedReceiver<Late>>) {
+        let ends = Instant::now() + DRAIN_MAX;
+        // Nothing is offered from here on; when the last offer has its word, nothing more becomes late.
+        drop(self.late.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let ended = async {
+            loop {
+                tokio::select! {
+                    Some(ended) = attempts.join_next() => report_panic(&ended),
+                    Some(rest) = next(&mut late) => drop(attempts.spawn(rest)),
+                    else => break,
+                }
+            }
+        };
+        if tokio::time::timeout_at(ends, ended).await.is_err() {
             attempts.shutdown().await;
         }
+        self.settle_finally(ends).await;
         self.exits.close_all().await;
         self.tidy().await;
         self.mark().await;
@@ -397,6 +424,8 @@ const LANES_MAX: usize = 256;
 const PROBES: usize = 1;
 /// How long an attempt waits for a connection; its lease outlives both.
 const TURN_MAX: Duration = Duration::from_secs(5 * 60);
+/// Ways that one entry goes at once.
+const WAYS_MAX: usize = 50;
 /// Entries settled unattempted in one go.
 const OVERDUE_BATCH: usize = 64;
 /// Against a busy loop when the store has trouble.

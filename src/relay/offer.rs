@@ -5,15 +5,16 @@
 //! only its word or our commit lets anybody say 250. A parcel goes live before the dot, for who gets the
 //! link may open it at once; if the mail is refused, its way is taken back.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::attempt::{Heard, Load, Missed, Poised, Until, outcomes, poise};
 use super::destination::{Destination, Seat};
 use super::hop::State;
-use super::{Relay, off_thread};
+use super::{Late, Relay, off_thread};
 use crate::event::{Event, emit};
 use crate::mail::{Notify, Recipient};
 use crate::queue::{Carries, NewEntry, Reports};
@@ -44,24 +45,25 @@ impl Relay {
         }
     }
 
-    /// A connection's worth of room, for what goes one way in one piece.
+    /// A connection's worth of room, for what goes one way in one piece; none after the stop.
     async fn room_for(&self, entries: &[NewEntry], until: Instant) -> Option<Room> {
         let [only] = entries else { return None };
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let destination =
             self.exits.destination(self.routes.lane(&only.envelope)).filter(|destination| destination.state() == State::Up)?;
         let seat = destination.seat(until).await?;
-        Some((destination, seat))
+        Some(Room { destination, seat, late })
     }
 
-    async fn offer(self: &Arc<Self>, made: Made, (destination, seat): Room, until: Instant) -> Result<Receipt, Refusal> {
+    async fn offer(self: &Arc<Self>, made: Made, room: Room, until: Instant) -> Result<Receipt, Refusal> {
         let Made { mut entries, go_live, id } = made;
         let Some(entry) = entries.pop().map(NewEntry::fitted) else { return self.commit(entries, go_live).await };
         let load = Load { envelope: &entry.envelope, size: entry.size(), body: &|| Body::Memory(entry.body.clone()) };
-        let (poised, live) = tokio::join!(timeout_at(until, poise(&destination, &load)), self.go_live(go_live));
+        let (poised, live) = tokio::join!(timeout_at(until, poise(&room.destination, &load)), self.go_live(go_live));
         // The transaction is dropped without its dot.
         live?;
         match poised {
-            Ok(Ok(poised)) => self.finish(Offered { entry, id, seat }, poised).await,
+            Ok(Ok(poised)) => self.finish(Offered { entry, id, room }, poised).await,
             Ok(Err(Missed { said, until: Until::Ever, .. })) => self.refuse(&entry, said).await,
             Ok(Err(Missed { until: Until::Later | Until::DecidedAnew, .. })) | Err(_) => self.commit(vec![entry], vec![]).await,
         }
@@ -76,16 +78,15 @@ impl Relay {
         let (queue, now) = (self.queue.clone(), self.clock.now());
         let entry = offered.entry.clone();
         let (committed, lease) = off_thread(move || queue.commit_leased(entry, now)).await?;
-        let relay = Arc::clone(self);
-        let late = async move {
-            // Its room at the next hop is taken until that has answered.
-            let Offered { entry, seat, .. } = offered;
+        let (relay, Offered { entry, room: Room { seat, late, .. }, .. }) = (Arc::clone(self), offered);
+        let rest = async move {
             let heard = finishing.await;
             relay.settle(lease, outcomes(&entry.envelope, heard)).await;
+            // Its room at the next hop is taken until that has answered.
             drop(seat);
         };
         // Without anybody to carry it on, its lease runs out and it is due again.
-        let _ = self.late.send(Box::pin(late));
+        let _ = late.send(Box::pin(rest));
         Ok(Receipt::Queued(committed))
     }
 
@@ -140,14 +141,18 @@ impl Relay {
     }
 }
 
-/// Where there is room, and the room.
-type Room = (Arc<Destination>, Seat);
+/// Where there is room, the room, and who goes on with what takes too long; while one of them is there, a stop waits.
+struct Room {
+    destination: Arc<Destination>,
+    seat: Seat,
+    late: mpsc::UnboundedSender<Late>,
+}
 
 /// A message under way, and its room at the next hop.
 struct Offered {
     entry: NewEntry,
     id: String,
-    seat: Seat,
+    room: Room,
 }
 
 /// The next hop's word on an offer.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::ClientConfig;
+use tokio::time::{Instant, timeout_at};
 
 use super::announcement::{mail, rcpt};
 use super::dialogue::{Capabilities, Dialogue, Heard, Socket};
@@ -250,15 +251,16 @@ impl Connection {
     }
 
     /// A reply for each recipient that was taken, in their order. RFC 2033 §4.2. Who has none when the connection is
-    /// lost may have the message or not, and is asked again; the others are settled.
+    /// lost or the time is over may have the message or not, and is asked again; the others are settled.
     async fn hear_each(&mut self, answers: Vec<Option<Answer>>) -> Vec<Answer> {
         let mut heard = Vec::with_capacity(answers.len());
         let mut lost: Option<Said> = None;
+        let ends = Instant::now() + DATA_ENDS;
         for answer in answers {
             let answer = match (answer, &lost) {
                 (Some(answer), _) => answer,
                 (None, Some(said)) => Answer::Temporary(said.clone()),
-                (None, None) => match self.dialogue.hear(DATA_END).await {
+                (None, None) => match timeout_at(ends, self.dialogue.hear(DATA_END)).await.unwrap_or_else(|late| Err(late.into())) {
                     Ok(reply) if reply.code == 421 => Answer::Temporary(lost.insert(reply.said()).clone()),
                     Ok(reply) => Answer::to_dot(&reply),
                     Err(error) => Answer::Temporary(lost.insert(Trouble::io(Stage::AfterDot, &error).said).clone()),
@@ -288,18 +290,6 @@ impl Connection {
     /// Whether it promises to send on under TLS what came under TLS. RFC 8689 §4.2.1.
     pub const fn keeps_tls(&self) -> bool {
         self.offered.require_tls && self.is_secure()
-    }
-
-    /// NOOP: whether the connection still lives, before it is taken from a pool.
-    pub async fn is_alive(&mut self) -> bool {
-        if self.state == State::Busy {
-            return false;
-        }
-        let alive = self.dialogue.ask("NOOP", PROBE).await.is_ok_and(|reply| reply.is_positive());
-        if !alive {
-            self.state = State::Busy;
-        }
-        alive
     }
 
     /// Says goodbye, without waiting long for the answer.
@@ -487,16 +477,6 @@ impl Trouble {
     fn at(self, stage: Stage) -> Self {
         Self { stage, ..self }
     }
-
-    /// Whether the next hop cannot have the message.
-    pub const fn is_before_dot(&self) -> bool {
-        !matches!(self.stage, Stage::AfterDot)
-    }
-
-    /// Whether trying again is of no use: the next hop said 5yz.
-    pub const fn is_permanent(&self) -> bool {
-        self.said.status.class == 5
-    }
 }
 
 impl From<io::Error> for Trouble {
@@ -577,5 +557,7 @@ const DATA_START: Duration = Duration::from_secs(2 * 60);
 const BLOCK: Duration = Duration::from_secs(3 * 60);
 /// RFC 5321 §4.5.3.2.6.
 const DATA_END: Duration = Duration::from_secs(10 * 60);
+/// For all replies to the dot together, in LMTP.
+const DATA_ENDS: Duration = Duration::from_secs(30 * 60);
 /// For what is only a courtesy.
 const PROBE: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use waxseal::clock::{Certainty, Moment};
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{EnhancedStatus, Notify};
 use waxseal::queue::{Bounce, Carries, Diagnostic, Fate, Lane, Lease, Options, Outcome, Party, Queue, QueueId, Selection, Tally, Waits};
@@ -89,8 +90,9 @@ fn a_hold_during_an_attempt_is_for_what_the_attempt_leaves() {
     assert_eq!(waits(&queue, ids[0]), Waits::UnderWay);
     put_off(&queue, leases.remove(0), 3);
     assert_eq!(waits(&queue, ids[0]), Waits::Held);
-    // The other attempt ends without a word, and its lease runs out.
-    drop(leases);
+    // The other attempt ends without a word, as by a crash.
+    drop((leases, queue));
+    let queue = house.open(2 * HOUR);
     assert!(due(&queue, 2 * HOUR).is_empty());
     assert_eq!(waits(&queue, ids[1]), Waits::Held);
 }
@@ -142,9 +144,9 @@ fn a_bounce_leaves_alone_what_an_attempt_has_and_what_is_for_others() {
     assert_eq!(queue.bounce(&[id], &bounce(Some("example.com")), at(0)).unwrap().0, tally(0, 0, 1));
     assert_eq!(waits(&queue, id), Waits::Held);
     queue.release(&[id], at(0)).unwrap();
-    let leases = due(&queue, 0);
+    let lease = due(&queue, 0).remove(0);
     assert_eq!(queue.bounce(&[id], &bounce(None), at(0)).unwrap().0, tally(0, 1, 0));
-    queue.give_back(leases, at(0));
+    put_off(&queue, lease, 0);
     assert_eq!(queue.bounce(&[id], &bounce(None), at(0)).unwrap().0, tally(1, 0, 0));
     assert_eq!(queue.waiting(), 1, "the report");
 }
@@ -204,6 +206,32 @@ fn a_gateway_that_was_away_for_longer_than_a_lifetime_tries_before_it_gives_up()
     let lease = due(&queue, end).into_iter().find(|lease| lease.id == id).unwrap();
     put_off(&queue, lease, end);
     assert!(queue.show(id).unwrap().is_none());
+}
+
+#[test]
+fn a_start_by_a_wrong_clock_gives_nobody_a_longer_life() {
+    let house = House::new();
+    let queue = house.open(0);
+    let old = take_on(&queue, "ann@example.org", &["b@example.net"], 0);
+    queue.mark(at(HOUR)).unwrap();
+    // Off for an hour, and the clock shows years more until a time server puts it right.
+    let years = 200_000 * HOUR;
+    let moment = Moment { now: at(years), certainty: Certainty::InDoubt };
+    let queue = open(&house.twins, &house.ring, Options::default(), moment).unwrap();
+    let new = take_on(&queue, "ann@example.org", &["b@example.net"], years);
+    queue.mark(at(2 * HOUR)).unwrap();
+    queue.retry(&[old, new], at(2 * HOUR));
+    let put_off_all = |second: i64| due(&queue, second).into_iter().for_each(|lease| put_off(&queue, lease, second));
+    for hour in [2, 20, 40, 60] {
+        put_off_all(hour * HOUR);
+    }
+    let is_there = |id| queue.show(id).unwrap().is_some();
+    assert!(is_there(old) && is_there(new));
+    // While their way is away they are found by their deadlines.
+    let overdue = queue.lease_overdue(Lane::default(), at(122 * HOUR), 9).unwrap();
+    assert!(overdue.iter().any(|lease| lease.id == old) && overdue.iter().any(|lease| lease.id == new));
+    overdue.into_iter().for_each(|lease| put_off(&queue, lease, 122 * HOUR));
+    assert!(!is_there(old) && !is_there(new), "120 hours, and the one in which nothing ran");
 }
 
 #[test]

@@ -8,12 +8,14 @@ mod offers;
 pub mod raw_sink;
 pub mod relays;
 mod routes;
+mod settling;
 mod stops;
 pub mod twins;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use waxseal::clock::Moment;
 use waxseal::crypto::KeyRing;
 use waxseal::mail::{Admd, BodyType, Domain, Envelope, Mailbox, Recipient, RequireTls, ReversePath, Utf8};
 use waxseal::queue::{Carries, Lane, Lanes, NewEntry, Options, Queue, Stores};
@@ -40,7 +42,7 @@ pub fn one_lane() -> Lanes {
 }
 
 /// A queue over the twins, as after a start.
-pub fn open(twins: &Twins, ring: &Arc<KeyRing>, options: Options, now: Timestamp) -> Result<Queue, Fault> {
+pub fn open(twins: &Twins, ring: &Arc<KeyRing>, options: Options, now: impl Into<Moment>) -> Result<Queue, Fault> {
     Queue::open(stores(twins, ring, one_lane()), admd(), options, now)
 }
 

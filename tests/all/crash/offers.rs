@@ -129,6 +129,29 @@ fn a_next_hop_that_dawdles_after_the_dot_settles_an_entry_that_nobody_else_attem
 }
 
 #[test]
+fn what_becomes_late_after_the_stop_is_settled_and_nothing_new_is_offered() {
+    let sink = RawSink::start(|stage| {
+        if matches!(stage, Stage::Dot(_)) {
+            std::thread::sleep(Duration::from_secs(12));
+        }
+        obliging(stage)
+    });
+    let (twins, ring) = stores();
+    let mut house = House::start(&twins, &ring, &sink.address.to_string());
+    let relay = house.relay.clone();
+    let made = Made { entries: vec![entry("ann@example.org", BOB, "text")], go_live: vec![], id: String::from("0123") };
+    let offer = house.runtime().spawn(async move { relay.take_on(made).await });
+    wait_until(|| sink.stages().contains(&Stage::Data));
+    house.ask_to_stop();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(matches!(house.take_on_one(&["c@example.net"]), Ok(Receipt::Queued(_))));
+    assert!(matches!(house.runtime().block_on(offer).unwrap(), Ok(Receipt::Queued(_))));
+    assert_eq!(house.queue.waiting(), 2);
+    wait_until(|| house.queue.waiting() == 1);
+    assert_eq!(sink.taken().len(), 1);
+}
+
+#[test]
 fn a_loss_after_the_dot_is_an_entry_that_is_tried_again() {
     let dots = AtomicUsize::new(0);
     let sink = RawSink::start(move |stage| match stage {

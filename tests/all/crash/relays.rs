@@ -85,6 +85,11 @@ impl House {
         self.runtime.as_ref().unwrap()
     }
 
+    /// The relay ends what it does and begins nothing.
+    pub fn ask_to_stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
     /// As a kill: nothing is told to anybody.
     pub fn kill(mut self) {
         if let Some(stop) = self.stop.take() {
@@ -129,6 +134,31 @@ fn each_recipient_of_one_envelope_meets_its_own_fate() {
     let report = taken.iter().find(|mail| mail.rcpts[0].contains("ann@")).unwrap();
     assert!(report.mail.starts_with("MAIL FROM:<>"), "{}", report.mail);
     assert!(String::from_utf8_lossy(&report.octets).contains("5.1.1"));
+}
+
+#[test]
+fn next_hops_that_do_not_answer_a_goodbye_keep_nothing_from_being_tidied() {
+    let sink = RawSink::start(|stage| match stage {
+        Stage::Dot(_) => {
+            std::thread::sleep(Duration::from_millis(300));
+            obliging(stage)
+        }
+        Stage::Quit => Act::Hang,
+        _ => obliging(stage),
+    });
+    let (twins, ring) = stores();
+    let house = House::start(&twins, &ring, &sink.address.to_string());
+    house.send((0..4).map(|number| entry("ann@example.org", &["b@example.net"], &number.to_string())).collect());
+    house.until_empty();
+    let is_tidy = || twins.slots.slots.lock().unwrap().iter().all(|(_, in_use, _)| !in_use);
+    wait_until(is_tidy);
+    house.later(31);
+    let quits = || sink.stages().iter().filter(|stage| **stage == Stage::Quit).count();
+    // Each of them is waited for five seconds, all at once.
+    wait_until(|| quits() > 2);
+    house.send(vec![entry("ann@example.org", &["b@example.net"], "one more")]);
+    house.until_empty();
+    wait_until(is_tidy);
 }
 
 #[test]

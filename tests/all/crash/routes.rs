@@ -58,6 +58,21 @@ fn what_waits_finds_its_way_again_after_a_restart_with_other_routes() {
 }
 
 #[test]
+fn an_entry_with_several_ways_goes_them_at_once_and_a_slow_one_keeps_nobody_waiting() {
+    let (twins, ring) = stores();
+    let house = House::with(&twins, &ring, Ways { rest: plain("127.0.0.1:1"), routes: vec![] });
+    assert!(matches!(house.take_on_one(&["ann@example.org", "x@elsewhere.example"]), Ok(Receipt::Queued(_))));
+    house.kill();
+    let (silent, rest) = (RawSink::start(|_| Act::Hang), RawSink::start(obliging));
+    let ways = Ways { rest: plain(&rest.address.to_string()), routes: vec![route(&["internal"], &silent.address.to_string())] };
+    let house = House::with(&twins, &ring, ways);
+    house.later(3600);
+    wait_until(|| silent.stages().len() == 1);
+    rest.wait_for(1);
+    assert_eq!((count(&rest, "x@"), count(&rest, "ann@")), (1, 0));
+}
+
+#[test]
 fn hops_share_the_load_and_stand_in_for_each_other() {
     let (large, small, last) = (RawSink::start(obliging), RawSink::start(obliging), RawSink::start(obliging));
     let (twins, ring) = stores();
@@ -108,6 +123,21 @@ fn no_more_goes_a_minute_than_the_way_takes() {
     }
     assert!(began.elapsed() >= Duration::from_millis(900), "ten a second, and a few more at first: {:?}", began.elapsed());
     assert_eq!(sink.taken().len(), 15);
+}
+
+#[test]
+fn what_waits_for_its_pace_is_not_under_way() {
+    let sink = RawSink::start(obliging);
+    let (twins, ring) = stores();
+    let rest = waxseal::relay::Options { per_minute: 30, connections: 40, ..plain(&sink.address.to_string()) };
+    let house = House::with(&twins, &ring, Ways { rest, routes: vec![] });
+    house.send((0..40).map(|_| super::entry("ann@example.org", &["b@example.net"], "text")).collect());
+    sink.wait_for(4);
+    // Thirty a minute: those of the next ten seconds stand in line, the others wait in the queue.
+    let leased = house.queue.stats()[0].leased;
+    assert!((1..20).contains(&leased), "{leased}");
+    let before = sink.taken().len();
+    wait_until(|| sink.taken().len() > before + 1);
 }
 
 #[test]

@@ -186,7 +186,11 @@ impl House {
             (lease.envelope.recipients[0].forward_path.to_string(), password)
         });
         let read = read.collect();
-        self.queue.give_back(leases, self.now());
+        for lease in leases {
+            let id = lease.id;
+            self.queue.settle(lease, vec![], self.now()).unwrap();
+            self.queue.retry(&[id], self.now());
+        }
         read
     }
 

@@ -293,6 +293,28 @@ fn recipients_of_several_domains_part_and_one_that_is_away_keeps_nobody_waiting(
 }
 
 #[test]
+fn an_entry_that_could_not_be_read_at_the_start_is_looked_at_again() {
+    let mut net = Net::new();
+    net.host("mx", WHOLE);
+    net.mx("open MX 10 mx\n");
+    let zones = Zones::serve(&net.world.content);
+    let spoil = || {
+        let mut map = net.twins.records.map.lock().unwrap();
+        let (_, (value, _)) = map.iter_mut().find(|(key, _)| key.starts_with(b"q/e/")).unwrap();
+        value[40] ^= 1;
+    };
+    let house = net.house(&zones, Tls::Opportunistic);
+    house.queue.commit(vec![entry("sue@example.org", &["b@open.plain.example"], "text")], vec![], at(3_600)).unwrap();
+    house.kill();
+    spoil();
+    let house = net.house(&zones, Tls::Opportunistic);
+    spoil();
+    house.later(3_600);
+    house.until_empty();
+    assert_eq!(net.receivers.taken().len(), 1);
+}
+
+#[test]
 fn a_name_server_that_is_silent_makes_mail_late() {
     let net = Net::new();
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
