@@ -43,10 +43,12 @@ pub async fn run(arguments: &Arguments, path: &Path, clock: Clock) -> Result<(),
         .await
 }
 
-/// Log lines in the form that was asked for, and where.
+/// Log lines in the form that was asked for, and where. A line that cannot be written is left out: its disk may be full, and
+/// the library would say so on the same standard error, with a panic where that fails too.
 pub fn start_log(options: &Log) -> Result<(), Failed> {
     let filter = tracing_subscriber::EnvFilter::new(format!("waxseal={}", options.level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
     match options.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
