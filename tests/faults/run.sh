@@ -5,6 +5,7 @@ cd "$(dirname "$0")/../.."
 cargo build --locked --release --quiet
 program=target/release/waxseal
 python3 tests/faults/kills.py --kills "${KILLS:-200}" --program $program
+python3 tests/faults/sweep.py --program $program
 python3 tests/faults/powercut.py --cuts "${CUTS:-50}" --program $program
 python3 tests/faults/memory.py --program $program
 python3 tests/faults/memory.py --messages 50 --megabytes 100 --program $program
