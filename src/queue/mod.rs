@@ -5,12 +5,14 @@
 //! attempt settles each recipient: done, later, or failed (a DSN in the same commit). Everything
 //! that waits is sealed under SPOOL and a slot that is overwritten when the entry is settled.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::clock::Moment;
+use crate::failpoint;
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
 use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
 use crate::words::Language;
@@ -291,7 +293,9 @@ impl Queue {
     }
 
     fn take_on(&self, mut batch: Vec<Prepared>, also: Vec<Write>) -> Result<Committed, Fault> {
-        match self.write(vec![], &mut batch, also) {
+        let written = self.write(vec![], &mut batch, also);
+        failpoint::reach("queue.committed");
+        match written {
             Ok(()) => Ok(Committed { ids: self.admit(batch) }),
             Err(Conflict::Check) => {
                 self.discard(batch);
@@ -330,7 +334,7 @@ impl Queue {
     /// time is over.
     pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, moment: impl Into<Moment>) -> Result<Vec<Revoke>, Fault> {
         let moment = moment.into();
-        let settled = self.try_settle(lease.id, &outcomes, moment);
+        let settled = unbroken(|| self.try_settle(lease.id, &outcomes, moment));
         if settled.is_err() {
             // The store has trouble: what is not written did not happen, so the entry is tried again.
             lock(&self.index).postpone(lease.id, moment.now.as_millisecond().saturating_add(AFTER_FAULT));
@@ -490,6 +494,11 @@ fn aside(id: QueueId, fault: &Fault, now: Timestamp) -> Place {
     damaged(id, fault);
     let arrived = now.as_millisecond();
     Place { lane: Lane::default(), arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(SET_ASIDE)) }
+}
+
+/// A panic is our own trouble like any other: what it leaves behind is put right where a fault's is.
+fn unbroken<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Fault("a step of the queue panicked".into())))
 }
 
 fn damaged(id: QueueId, fault: &Fault) {

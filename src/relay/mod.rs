@@ -2,10 +2,12 @@
 //! waits ([`Relay::take_on`]); what the queue holds is leased, attempted, settled.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Certainty, Clock};
 use crate::event::{Event, emit};
+use crate::failpoint;
 use crate::mail::{Admd, Envelope};
 use crate::mistake::Mistake;
 use crate::queue::{Bounce, Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke, Tally};
@@ -30,7 +33,7 @@ mod offer;
 mod options;
 mod route;
 
-use attempt::{Load, attempt, unreached};
+use attempt::{Load, Missed, attempt, outcomes, unreached};
 use destination::{Counted, Destination};
 use exits::{Exits, all_ways};
 use hop::State;
@@ -154,6 +157,8 @@ impl Relay {
                 biased;
                 () = &mut stop => break,
                 Some(ended) = attempts.join_next() => report_panic(&ended),
+                // Without it nothing is tidied any more, so the relay ends with it.
+                Some(Err(ended)) = upkeep.join_next() => std::panic::resume_unwind(ended.into_panic()),
                 Some(rest) = next(&mut late) => drop(attempts.spawn(rest)),
                 () = self.woken.notified() => {}
                 () = pause => {}
@@ -165,6 +170,7 @@ impl Relay {
 
     /// Starts an attempt for each entry that is due, as far as its destination has room.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+        failpoint::reach("relay.start");
         for (lane, destination) in self.lanes().0 {
             let room = match destination.state() {
                 State::Up => destination.room(),
@@ -193,20 +199,28 @@ impl Relay {
         (self.exits.named().chain(due.filter(|(lane, _)| lane.place != 0)).collect(), next)
     }
 
-    /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
-    /// may have several ways.
+    /// One entry's way: attempt, settle, take back what died. An attempt that panics is one that failed: its entry does not
+    /// wait for the end of the lease.
     async fn carry(self: Arc<Self>, lease: Lease, _counted: Counted) {
+        let attempted = AssertUnwindSafe(self.attempt_all(&lease)).catch_unwind().await;
+        let outcomes = attempted.unwrap_or_else(|_| outcomes(&lease.envelope, Err(Missed::broken_off())));
+        self.settle(lease, outcomes).await;
+    }
+
+    /// Routes may have changed since it was taken on, so it may have several ways.
+    async fn attempt_all(&self, lease: &Lease) -> Vec<Outcome> {
+        failpoint::reach("relay.attempt");
         let mut outcomes = Vec::new();
         for (lane, recipients) in self.routes.groups(&lease.envelope) {
             let Some(destination) = self.exits.destination(lane) else { continue };
             let Some(_seat) = destination.seat(Instant::now() + TURN_MAX).await else { continue };
             let envelope = Envelope { recipients, ..lease.envelope.clone() };
-            let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(&lease)) };
+            let load = Load { envelope: &envelope, size: lease.size, body: &|| Body::Stream(self.queue.body(lease)) };
             let (hop, met) = attempt(&destination, &load).await;
             log(lease.id, &hop, &met);
             outcomes.extend(met);
         }
-        self.settle(lease, outcomes).await;
+        outcomes
     }
 
     async fn settle(&self, lease: Lease, outcomes: Vec<Outcome>) {
@@ -270,6 +284,7 @@ impl Relay {
     async fn keep_tidy(self: Arc<Self>) {
         let mut seconds: u64 = 0;
         loop {
+            failpoint::reach("relay.tidy");
             if seconds.is_multiple_of(SWEEP_EVERY) {
                 let (queue, vault, moment) = (self.queue.clone(), self.vault.clone(), self.clock.moment());
                 let swept = off_thread(move || {
