@@ -10,7 +10,7 @@ test: ## everything that must pass before a change lands
 	tests/run.sh
 
 faults: ## the long fault runs: kills, power cuts, memory; the units under a real systemd
-	@tests/install.sh build test systemd
+	@tests/install.sh build test systemd faults
 	tests/faults/run.sh
 
 bench: ## beside nginx, Postfix and Haraka, in one run; QUICK=1 takes four minutes, FULL=1 some hours

@@ -21,6 +21,7 @@ use crate::crypto::{aead::Key, derive, random};
 use crate::event::meter::{Step, decided};
 use crate::event::{self, Event};
 use crate::extract::Extractor;
+use crate::failpoint;
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox, Message, RequireTls, decode, trace};
 use crate::notice::{Head, Notices};
 use crate::policy::{Decision, Facts, Go, PolicySet, Reason, Wish};
@@ -143,6 +144,7 @@ impl Intake {
 impl Parts {
     /// What leaves, and how many of its recipients get a link.
     fn make(&self, transaction: &Transaction, verified: &[Mailbox]) -> Result<(Made, usize), Refusal> {
+        failpoint::reach("intake.inspect");
         let envelope = &transaction.envelope;
         let message = Message::parse(transaction.message.bytes.clone());
         if let Some(marks) = &transaction.peer.marks {
@@ -167,6 +169,7 @@ impl Parts {
     ) -> Result<(Made, usize), Refusal> {
         let plan = Plan::new(decisions);
         let (letters, go_live) = self.seal(&plan, message, transaction)?;
+        failpoint::reach("intake.sealed");
         let secured = letters.iter().map(Vec::len).sum();
         let id = self.trace();
         let entries = Step::Rewrite.time(|| plan.rewrite(&transaction.envelope, message, letters, &self.frame(&id, transaction, wish)))?;

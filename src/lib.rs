@@ -47,7 +47,7 @@
 //! | 4 | [`policy`] rules and policies · [`vault`] parcels · [`queue`] responsibility · [`transport`] the way to a domain's mail servers |
 //! | 3 | [`store`] records, blobs, slots · [`net`] listeners, TLS and DNS · [`extract`] attachments to text |
 //! | 2 | [`crypto`] · [`event`] · [`words`] |
-//! | 1 | [`mail`] the vocabulary · [`secret`] · [`clock`] · [`mistake`] · [`option`] |
+//! | 1 | [`mail`] the vocabulary · [`secret`] · [`clock`] · [`mistake`] · [`option`] · [`failpoint`] |
 //!
 //! # What must hold
 //!
@@ -63,6 +63,7 @@ pub mod config;
 pub mod crypto;
 pub mod event;
 pub mod extract;
+pub mod failpoint;
 pub mod gateway;
 pub mod intake;
 pub mod mail;

@@ -80,6 +80,7 @@ for what in "$@"; do
   case "$what" in
     build) command -v cc >/dev/null || packages gcc libc6-dev make ;;
     test) packages bind9 bind9-utils unbound swaks nmap libnet-ssleay-perl postfix haproxy dovecot-lmtpd openssl unzip procps python3-venv strace systemd && python_peers && mail_servers && browser ;;
+    faults) packages testssl.sh ;;
     systemd) packages debootstrap systemd-container ;;
     bench) packages postfix nginx libnginx-mod-stream && haraka ;;
     *) echo "install.sh: unknown: $what" >&2; exit 2 ;;

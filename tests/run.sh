@@ -23,6 +23,12 @@ tests/browser/run.sh
 step "quick faults"
 python3 tests/faults/quick.py --program target/debug/waxseal
 
+step "a kill at every seventh call of a message's life"
+python3 tests/faults/sweep.py --every 7 --program target/debug/waxseal
+
+step "one full disk of several"
+python3 tests/faults/disks.py --program target/debug/waxseal
+
 step "the disk in other hands"
 python3 tests/faults/stolen.py --program target/debug/waxseal
 

@@ -1,5 +1,6 @@
 //! `waxseal serve`: the gateway until it is told to stop.
 
+use std::panic::PanicHookInfo;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,6 +11,7 @@ use super::Failed;
 use super::journal::{self, Journal};
 use crate::clock::Clock;
 use crate::config::{Configuration, Log, LogFormat};
+use crate::event::{self, Event};
 use crate::gateway::Gateway;
 
 /// Flags of the command.
@@ -29,6 +31,7 @@ pub async fn run(arguments: &Arguments, path: &Path, clock: Clock) -> Result<(),
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(std::io::Error::from)?;
     let configuration = Configuration::read(path)?;
     start_log(&configuration.log)?;
+    std::panic::set_hook(Box::new(tell));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let gateway = Gateway::open(configuration, clock)?;
@@ -43,10 +46,18 @@ pub async fn run(arguments: &Arguments, path: &Path, clock: Clock) -> Result<(),
         .await
 }
 
-/// Log lines in the form that was asked for, and where.
+/// A panic by its place alone: its words may quote what somebody wrote.
+fn tell(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    event::emit(&Event::Trouble { place: "panic", fault: &place });
+}
+
+/// Log lines in the form that was asked for, and where. A line that cannot be written is left out: its disk may be full, and
+/// the library would say so on the same standard error, with a panic where that fails too.
 pub fn start_log(options: &Log) -> Result<(), Failed> {
     let filter = tracing_subscriber::EnvFilter::new(format!("waxseal={}", options.level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).log_internal_errors(false);
     match options.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

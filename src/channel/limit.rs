@@ -102,6 +102,15 @@ impl Channel {
         })
     }
 
+    /// The password of this second could not be mailed: nobody waits for it, and nobody has to wait for another.
+    pub(super) fn uncount_password(&self, admitted: &Admitted, made: i64) -> Result<(), Refused> {
+        self.change(&link_key(admitted), |tries: &mut Tries| {
+            tries.sent.retain(|&time| time != made);
+            tries.active.take_if(|active| active.made == made);
+            Ok(())
+        })
+    }
+
     fn client_key(&self, client: &Client) -> Vec<u8> {
         [CLIENT_PREFIX, &derive::mac(&self.keys.index, "client", &[&client.0])].concat()
     }

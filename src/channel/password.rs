@@ -49,7 +49,10 @@ impl Channel {
             tries.active = Some(Active { challenge, mac, made: now, tries: 0 });
             Ok(())
         })?;
-        self.queue_password(visit, &password, language)
+        self.queue_password(visit, &password, language).inspect_err(|_| {
+            // Where not even this can be written, the press is lost as in a crash.
+            let _ = self.uncount_password(&visit.admitted, now);
+        })
     }
 
     /// The typed password. Counted first, compared second; when it is right the visit goes on

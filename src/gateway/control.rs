@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::backup::{self, Job, Part};
 use super::operate::id;
 use super::{Failed, Gateway, Reloaded, time};
+use crate::failpoint;
 use crate::mail::ReversePath;
 use crate::queue::{Cursor, Listed, QueueId, Tally, Waits};
 use crate::smtp::server::Doors;
@@ -302,6 +303,7 @@ pub async fn serve(listener: UnixListener, gateway: Arc<Gateway>) {
 }
 
 async fn converse(stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Result<()> {
+    failpoint::reach("control.converse");
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read).take(LINE_MAX).read_line(&mut line).await?;
@@ -320,6 +322,7 @@ async fn converse(stream: UnixStream, gateway: &Arc<Gateway>) -> std::io::Result
 impl Gateway {
     /// Does what an operator asks. Blocks, and needs a running runtime.
     pub fn answer(self: &Arc<Self>, request: Request) -> Answer {
+        failpoint::reach("control.verb");
         let done = match request {
             Request::QueueList { after, limit } => {
                 let entries = self.base.queue.list(after.as_deref().and_then(id), limit.min(LIST_MAX));

@@ -9,6 +9,7 @@ use super::build::Built;
 use super::{Failed, Gateway, rights};
 use crate::config::{Configuration, Renewed};
 use crate::event::{self, Event};
+use crate::failpoint;
 
 /// What a reload did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub struct Reloaded {
 impl Gateway {
     /// Reads everything again. What is wrong changes nothing and is told.
     pub fn reload(&self) -> Result<Reloaded, String> {
+        failpoint::reach("gateway.reload");
         let mut told = Vec::new();
         let reloaded = self.renew().map_err(|Failed(wrong)| told.push(wrong)).unwrap_or_default();
         told.extend(self.certificates.reload().err().map(|mistakes| Failed::from(mistakes).0));

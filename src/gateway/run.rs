@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::watch::{EVERY, Watched};
 use super::{Failed, Gateway, control};
 use crate::event::{self, Event};
+use crate::failpoint;
 use crate::monitor;
 use crate::net::client_certificate::Ask;
 use crate::net::descriptors::{self, Shares};
@@ -49,7 +50,9 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Serves until `stop`, then drains: no new connection, open sessions and attempts get their time.
+    /// Serves until `stop`, then drains: no new connection, open sessions and attempts get their time. Where a part that is
+    /// not somebody's session breaks off, it ends at once, for whoever watches it to start it again: what was acknowledged is
+    /// on the disk, and half a gateway would take mail that it does not send.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), Failed> {
         let Self { gateway, sockets } = self;
         let gateway = Arc::new(gateway);
@@ -61,7 +64,10 @@ impl Ready {
         gateway.serve_operator(sockets.admin, &stopped, &mut tasks)?;
         gateway.keep_up(sockets.control, &stopped, &mut tasks)?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = broken(&mut tasks) => return Err(Failed(String::from("a part of the gateway broke off; it runs whole or not at all"))),
+        }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         drop(told);
         let drained = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
@@ -185,6 +191,7 @@ impl Gateway {
 
     async fn sweep(self: Arc<Self>) {
         loop {
+            failpoint::reach("gateway.sweep");
             tokio::time::sleep(SWEEP_EVERY).await;
             let gateway = self.clone();
             let swept = tokio::task::spawn_blocking(move || gateway.sweep_once()).await;
@@ -208,6 +215,16 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// Comes when one of them panicked.
+async fn broken(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 async fn until(stop: Stop, work: impl Future<Output = ()>) {

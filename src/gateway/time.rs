@@ -8,6 +8,7 @@ use jiff::{SignedDuration, SpanRound, Unit};
 use super::Gateway;
 use crate::clock::Doubt;
 use crate::event::{self, Event};
+use crate::failpoint;
 use crate::store::Fault;
 
 impl Gateway {
@@ -15,6 +16,7 @@ impl Gateway {
     pub(super) async fn watch_clock(self: Arc<Self>) {
         let mut doubted = false;
         loop {
+            failpoint::reach("gateway.clock");
             match self.base.clock.doubt() {
                 Some(doubt) if !doubted => event::emit(&Event::Trouble { place: "clock", fault: &told(&doubt) }),
                 None if doubted => event::emit(&Event::Upkeep { what: "clock", result: "believed again" }),

@@ -18,6 +18,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::failpoint;
 use crate::mistake::Mistake;
 use crate::smtp::server::Doors;
 use history::History;
@@ -117,7 +118,10 @@ impl App {
     /// Asks off the I/O threads, and not for ever.
     async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&dyn Subject) -> T + Send + 'static) -> Option<T> {
         let subject = Arc::clone(&self.subject);
-        let asked = tokio::task::spawn_blocking(move || question(&*subject));
+        let asked = tokio::task::spawn_blocking(move || {
+            failpoint::reach("monitor.ask");
+            question(&*subject)
+        });
         tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
     }
 
@@ -148,6 +152,7 @@ async fn overview(extract::State(app): extract::State<App>) -> Response {
 }
 
 async fn metrics(extract::State(app): extract::State<App>) -> Response {
+    failpoint::reach("monitor.metrics");
     let Some(state) = app.ask(|subject| subject.state()).await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     match gauge::exposition(&state) {
         Ok(text) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),

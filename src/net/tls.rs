@@ -109,6 +109,8 @@ pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]], ask: Ask) 
         Ask::Yes => builder.with_client_cert_verifier(AnyClient::new()),
     };
     let mut config = builder.with_cert_resolver(certificates);
+    // RFC 9325 §4.2: the better suite wins, wherever in its list the client puts it.
+    config.ignore_client_order = true;
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }

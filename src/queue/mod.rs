@@ -5,6 +5,7 @@
 //! attempt settles each recipient: done, later, or failed (a DSN in the same commit). Everything
 //! that waits is sealed under SPOOL and a slot that is overwritten when the entry is settled.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::clock::{Certainty, Moment};
+use crate::failpoint;
 use crate::mail::{Admd, EnhancedStatus, Envelope, Mailbox};
 use crate::store::{Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
 use crate::words::Language;
@@ -368,7 +370,9 @@ impl Queue {
     }
 
     fn take_on(&self, mut batch: Vec<Prepared>, also: Vec<Write>) -> Result<Committed, Fault> {
-        match self.write(vec![], &mut batch, also) {
+        let written = self.write(vec![], &mut batch, also);
+        failpoint::reach("queue.committed");
+        match written {
             Ok(()) => Ok(Committed { ids: self.admit(batch) }),
             Err(Conflict::Check) => {
                 self.discard(batch);
@@ -409,7 +413,9 @@ impl Queue {
     /// What cannot be written comes back whole, and the lease goes on: whoever forgot now that a next hop has the message
     /// would send it again.
     pub fn settle(&self, lease: Lease, outcomes: Vec<Outcome>, moment: impl Into<Moment>) -> Result<Vec<Revoke>, Box<Unsettled>> {
-        self.try_settle(lease.id, &outcomes, moment.into()).map_err(|trouble| {
+        let moment = moment.into();
+        let settled = unbroken(|| Ok(self.try_settle(lease.id, &outcomes, moment)));
+        settled.unwrap_or_else(|fault| Err(Trouble::Entry(fault))).map_err(|trouble| {
             lock(&self.index).renew(lease.id, Instant::now() + LEASE);
             Box::new(Unsettled { lease, outcomes, trouble })
         })
@@ -574,6 +580,11 @@ fn aside(id: QueueId, fault: &Fault, now: Timestamp) -> Place {
     damaged(id, fault);
     let arrived = now.as_millisecond();
     Place { lane: Lane::default(), arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(SET_ASIDE)) }
+}
+
+/// A panic is our own trouble like any other: what it leaves behind is put right where a fault's is.
+fn unbroken<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Fault("a step of the queue panicked".into())))
 }
 
 fn damaged(id: QueueId, fault: &Fault) {

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::QueueId;
+use super::{QueueId, unbroken};
 use crate::crypto::stream::SegmentId;
 use crate::crypto::{aead, derive, random, stream};
 use crate::event::{Event, emit};
+use crate::failpoint;
 use crate::secret::Secret;
 use crate::store::{BlobId, Blobs, Conflict, Fault, SealedRecords, SlotNo, Slots, Write};
 
@@ -147,7 +148,10 @@ impl Spool {
         if batch.is_empty() {
             return Ok(0);
         }
-        let result = self.shred(&batch).map(|()| batch.len());
+        let result = unbroken(|| {
+            failpoint::reach("queue.tidy");
+            self.shred(&batch).map(|()| batch.len())
+        });
         if result.is_err() {
             lock(&self.graves).extend(batch);
         }

@@ -9,10 +9,11 @@ use super::entry::{Entry, Head, Standing};
 use super::index::{Millis, Place, Turn};
 use super::settlement::{self, Settlement};
 use super::spool::{FreshSlot, Spooled, lock};
-use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, SET_ASIDE, Trouble, damaged, report, revoke};
+use super::{LEASE, Lease, NewEntry, Outcome, Queue, QueueId, Revoke, SET_ASIDE, Trouble, damaged, report, revoke, unbroken};
 use crate::clock::Moment;
 use crate::crypto::random;
 use crate::event::{Event, emit};
+use crate::failpoint;
 use crate::mail::Envelope;
 use crate::mail::dsn::Action;
 use crate::store::{Check, Conflict, Fault, SlotNo, Write};
@@ -58,9 +59,11 @@ impl Queue {
             }
             let mut reports = self.prepare(self.reports(&stored, &settlement, now)?, now)?;
             let check = Check::Version(Entry::key(id), stored.version);
+            failpoint::reach("queue.settle");
             let _settling = self.settling.read().unwrap_or_else(PoisonError::into_inner);
             match self.write_unhurried(vec![check], &mut reports, changes) {
                 Ok(()) => {
+                    failpoint::reach("queue.settled");
                     self.conclude(stored, settlement, reports);
                     return Ok(revokes);
                 }
@@ -144,6 +147,7 @@ impl Queue {
         let NewEntry { envelope, body, carries } = new.fitted();
         let id = QueueId(u64::from_be_bytes(random::array()));
         let (spooled, with_entry) = self.spool.seal(id, &body, slot)?;
+        failpoint::reach("queue.seal");
         let head = Head::new(now.as_millisecond(), &self.terms.load());
         let entry = Entry { head, envelope, size, attempts: 0, carries, spooled: spooled.clone(), last: None };
         let mut writes = vec![self.records.put(Entry::key(id), &entry.write()?)];
@@ -181,7 +185,11 @@ impl Queue {
 
     /// The entry behind an id that was leased; a damaged one is set aside for an hour.
     pub(super) fn hand_out(&self, id: QueueId, now: Millis) -> Option<Lease> {
-        match self.read(id) {
+        let read = unbroken(|| {
+            failpoint::reach("queue.lease");
+            self.read(id)
+        });
+        match read {
             // Held while an attempt had it, which never settled it.
             Ok(Some(Stored { entry, .. })) if entry.head.standing != Standing::Scheduled => {
                 let place = self.place(&entry);

@@ -68,6 +68,11 @@ impl Missed {
         Self { said: Said { code: None, status, words: words.to_owned() }, hop: hop.to_owned(), until: Until::Later }
     }
 
+    /// By a panic of ours; how far it came is not known.
+    pub fn broken_off() -> Self {
+        Self::for_now(OUR_TROUBLE, "the attempt broke off", "")
+    }
+
     fn at(hop: &NextHop, trouble: Trouble, envelope: &Envelope) -> Self {
         let (hop, until) = (hop.name.clone(), lasting(&trouble, envelope));
         match until {
@@ -215,5 +220,7 @@ fn for_now(status: EnhancedStatus) -> EnhancedStatus {
 
 /// From its turn to the last octet of its body.
 const POISED_WITHIN: std::time::Duration = std::time::Duration::from_secs(50 * 60);
+/// RFC 3463 §3.4: other or undefined mail system status.
+const OUR_TROUBLE: EnhancedStatus = EnhancedStatus::new(4, 3, 0);
 /// RFC 3463 §3.5: bad connection.
 const TOO_SLOW: EnhancedStatus = EnhancedStatus::new(4, 4, 2);

@@ -2,10 +2,12 @@
 //! waits ([`Relay::take_on`]); what the queue holds is leased, attempted, settled.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
@@ -14,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Certainty, Clock};
 use crate::event::{Event, emit};
+use crate::failpoint;
 use crate::mail::{Admd, Envelope, Recipient};
 use crate::mistake::Mistake;
 use crate::queue::{Bounce, Fate, Lane, Lease, Outcome, Queue, QueueId, Revoke, Tally};
@@ -35,7 +38,7 @@ mod route;
 mod settling;
 
 pub use anew::Anew;
-use attempt::{Load, attempt, unreached};
+use attempt::{Load, Missed, attempt, outcomes, unreached};
 use destination::{Counted, Destination};
 use exits::{Exits, all_ways};
 use hop::State;
@@ -167,6 +170,8 @@ impl Relay {
                 biased;
                 () = &mut stop => break,
                 Some(ended) = attempts.join_next() => report_panic(&ended),
+                // Without it nothing is tidied any more, so the relay ends with it.
+                Some(Err(ended)) = upkeep.join_next() => std::panic::resume_unwind(ended.into_panic()),
                 Some(rest) = next(&mut late) => drop(attempts.spawn(rest)),
                 () = self.woken.notified() => {}
                 () = pause => {}
@@ -179,6 +184,7 @@ impl Relay {
     /// Starts an attempt for each entry that is due, as far as its destination has room; none while what others heard
     /// cannot be written.
     async fn start(self: &Arc<Self>, attempts: &mut JoinSet<()>) {
+        failpoint::reach("relay.start");
         if self.unwritten.again().is_some_and(|again| again <= Instant::now()) {
             self.settle_kept().await;
         }
@@ -218,9 +224,18 @@ impl Relay {
         (self.exits.named().chain(due.filter(|(lane, _)| !self.exits.is_named(*lane))).collect(), next)
     }
 
-    /// One entry's way: attempt, settle, take back what died. Routes may have changed since it was taken on, so it
-    /// may have several ways. It goes them all at once, for its lease is as long as one of them may take.
+    /// One entry's way: attempt, settle, take back what died. An attempt that panics is one that failed: its entry does not
+    /// wait for the end of the lease.
     async fn carry(self: Arc<Self>, lease: Lease, counted: Option<Counted>) {
+        let attempted = AssertUnwindSafe(self.attempt_all(&lease, counted)).catch_unwind().await;
+        let met = attempted.unwrap_or_else(|_| outcomes(&lease.envelope, Err(Missed::broken_off())));
+        self.settle(lease, met).await;
+    }
+
+    /// Routes may have changed since it was taken on, so it may have several ways. It goes them all at once, for its lease is
+    /// as long as one of them may take.
+    async fn attempt_all(&self, lease: &Lease, counted: Option<Counted>) -> Vec<Outcome> {
+        failpoint::reach("relay.attempt");
         let mut groups = self.routes.groups(&lease.envelope);
         let own = groups.extract_if(.., |(lane, _)| *lane == Lane::OURSELVES).flat_map(|(_, recipients)| recipients).collect();
         // Another part of them each time: those that are slow do not keep the others from their turn.
@@ -230,10 +245,9 @@ impl Relay {
         let counted_each = |(lane, recipients)| Some((self.exits.destination(lane)?.count(), recipients));
         let ways: Vec<(Counted, Vec<Recipient>)> = groups.into_iter().take(WAYS_MAX).filter_map(counted_each).collect();
         drop(counted);
-        let met = join_all(ways.into_iter().map(|way| self.go(&lease, way))).await;
-        let met = met.into_iter().flatten().chain(self.received(&lease, own).await).collect();
-        let outcomes = self.decided_anew(&lease, met).await;
-        self.settle(lease, outcomes).await;
+        let met = join_all(ways.into_iter().map(|way| self.go(lease, way))).await;
+        let met = met.into_iter().flatten().chain(self.received(lease, own).await).collect();
+        self.decided_anew(lease, met).await
     }
 
     /// One way of an entry: what became of those who go it, or nothing when they had no turn.
@@ -302,6 +316,7 @@ impl Relay {
     async fn keep_tidy(self: Arc<Self>) {
         let mut seconds: u64 = 0;
         loop {
+            failpoint::reach("relay.tidy");
             if seconds.is_multiple_of(SWEEP_EVERY) {
                 let (queue, vault, moment) = (self.queue.clone(), self.vault.clone(), self.clock.moment());
                 let swept = off_thread(move || {

@@ -5,9 +5,11 @@
 //! only its word or our commit lets anybody say 250. A parcel goes live before the dot, for who gets the
 //! link may open it at once; if the mail is refused, its way is taken back.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -16,6 +18,7 @@ use super::destination::{Destination, Seat};
 use super::hop::State;
 use super::{Late, Relay, off_thread};
 use crate::event::{Event, emit};
+use crate::failpoint;
 use crate::mail::{Notify, Recipient};
 use crate::queue::{Carries, NewEntry, Reports};
 use crate::smtp::client::{Accepted, Answer, Body, Said};
@@ -36,6 +39,7 @@ pub struct Made {
 impl Relay {
     /// Settles a message: the next hop's word where it takes it at once, our queue's in all other cases.
     pub async fn take_on(self: &Arc<Self>, made: Made) -> Result<Receipt, Refusal> {
+        failpoint::reach("relay.take_on");
         let until = Instant::now() + POISED_WITHIN;
         let entries = made.entries.into_iter().flat_map(|entry| self.routes.split(entry)).collect();
         let made = Made { entries, ..made };
@@ -71,6 +75,7 @@ impl Relay {
 
     /// The dot. Who answers it too late for the client settles an entry of the queue instead.
     async fn finish(self: &Arc<Self>, offered: Offered, poised: Poised) -> Result<Receipt, Refusal> {
+        failpoint::reach("offer.dot");
         let mut finishing = Box::pin(poised.finish());
         if let Ok(heard) = timeout(ANSWERED_WITHIN, &mut finishing).await {
             return self.heard(offered, heard).await;
@@ -80,7 +85,7 @@ impl Relay {
         let (committed, lease) = off_thread(move || queue.commit_leased(entry, now)).await?;
         let (relay, Offered { entry, room: Room { seat, late, .. }, .. }) = (Arc::clone(self), offered);
         let rest = async move {
-            let heard = finishing.await;
+            let heard = AssertUnwindSafe(finishing).catch_unwind().await.unwrap_or_else(|_| Err(Missed::broken_off()));
             relay.settle(lease, outcomes(&entry.envelope, heard)).await;
             // Its room at the next hop is taken until that has answered.
             drop(seat);
@@ -91,6 +96,7 @@ impl Relay {
     }
 
     async fn heard(self: &Arc<Self>, offered: Offered, heard: Result<Heard, Missed>) -> Result<Receipt, Refusal> {
+        failpoint::reach("offer.heard");
         match word(&offered.entry, heard) {
             Word::Taken(accepted, hop) => {
                 emit(&Event::Relayed { id: &offered.id, next_hop: &hop });
@@ -114,6 +120,7 @@ impl Relay {
     async fn commit(&self, entries: Vec<NewEntry>, go_live: Vec<Write>) -> Result<Receipt, Refusal> {
         let (queue, now) = (self.queue.clone(), self.clock.now());
         let committed = off_thread(move || queue.commit(entries, go_live, now)).await?;
+        failpoint::reach("relay.committed");
         self.wake();
         Ok(Receipt::Queued(committed))
     }

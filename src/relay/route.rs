@@ -80,13 +80,16 @@ impl Routes {
         groups.into_iter().map(|(_, recipients)| of(recipients)).collect()
     }
 
-    /// Recipients by the way that they go.
+    /// Recipients by the way that they go. Those beyond ASCII are apart: a next hop that takes none takes the mail of the others.
     pub fn groups(&self, envelope: &Envelope) -> Vec<(Lane, Vec<Recipient>)> {
         let mut groups: Vec<(Lane, Vec<Recipient>)> = Vec::new();
         for recipient in &envelope.recipients {
             let lane = self.way(&envelope.reverse_path, &recipient.forward_path);
-            let is_one = |others: &[Recipient]| lane.place == 0 || others.first().is_some_and(|other| domain(other) == domain(recipient));
-            match groups.iter_mut().find(|(way, others)| *way == lane && is_one(others)) {
+            let is_alike = |other: &Recipient| {
+                other.forward_path.needs_utf8() == recipient.forward_path.needs_utf8()
+                    && (lane.place == 0 || domain(other) == domain(recipient))
+            };
+            match groups.iter_mut().find(|(way, others)| *way == lane && others.first().is_some_and(is_alike)) {
                 Some((_, recipients)) => recipients.push(recipient.clone()),
                 None => groups.push((lane, vec![recipient.clone()])),
             }

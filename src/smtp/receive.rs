@@ -16,6 +16,7 @@ use super::wire::Wire;
 use super::{Intake, Peer, Received, Transaction};
 use crate::event::meter::Step;
 use crate::event::{Event, emit};
+use crate::failpoint;
 use crate::mail::Envelope;
 
 /// What came between 354 and the final dot.
@@ -45,12 +46,15 @@ pub(super) async fn message<S: Stream, I: Intake>(server: &Server<I>, wire: &mut
 /// Hands a complete message on. The 250 needs a receipt: nothing else can say it.
 pub(super) async fn settle<I: Intake>(server: &Server<I>, envelope: Envelope, message: Received, peer: Peer) -> Reply {
     let _timer = Step::Accept.begin();
+    failpoint::reach("smtp.message");
     if let Err(reply) = judge_header(&message.bytes) {
         return refuse(reply);
     }
     let at = server.clock.now();
     // On the heap: an idle session must not have room for everything that may become of a message.
-    match Box::pin(server.intake.accept(Transaction { envelope, message, peer, at })).await {
+    let accepted = Box::pin(server.intake.accept(Transaction { envelope, message, peer, at })).await;
+    failpoint::reach("smtp.reply");
+    match accepted {
         Ok(receipt) => reply::accepted(&receipt),
         Err(refusal) => Reply::from(&refusal),
     }

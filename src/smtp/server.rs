@@ -33,6 +33,7 @@ use super::{Intake, receive};
 use crate::clock::Clock;
 use crate::event::meter::Connected;
 use crate::event::{Event, emit};
+use crate::failpoint;
 use crate::mail::{Admd, Envelope};
 use crate::net::descriptors::Shares;
 use crate::net::peers::{Peers, Seat};
@@ -154,6 +155,7 @@ impl<I: Intake> Server<I> {
                 Some(_) = sessions.join_next() => {}
                 taken = listener.accept() => match taken {
                     Ok((stream, peer)) => {
+                        failpoint::reach("smtp.accept");
                         let peer = peer.ip().to_canonical();
                         if let Some(seat) = self.admit(&stream, peer) {
                             let guest = Guest { stream, peer, start, stay: self.stay(seat, told.clone()) };
@@ -275,6 +277,7 @@ impl<I: Intake> Server<I> {
     async fn converse<S: Stream>(&self, wire: &mut Wire<S>, mut session: Session, stay: &mut Stay) -> Result<(Session, Reply), Hangup> {
         loop {
             let line = self.next_line(wire, &session, stay).await?;
+            failpoint::reach("smtp.command");
             let (next, act) = self.settled(session.on(line, &|size| self.intake.has_room(size)), stay).await?;
             session = next;
             match act {

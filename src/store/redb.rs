@@ -24,6 +24,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDe
 use super::records::Record;
 use super::{Check, Conflict, Fault, Records, Snapshot, Write};
 use crate::event::{self, Event};
+use crate::failpoint;
 
 /// An open store.
 pub struct RedbRecords {
@@ -267,6 +268,7 @@ enum Applied {
 
 fn apply(database: &Database, batch: &[Request]) -> Result<Vec<Applied>, Fault> {
     let transaction = begin(database)?;
+    failpoint::reach("store.commit");
     let applied = {
         let mut table = transaction.open_table(RECORDS).map_err(fault)?;
         batch.iter().map(|request| apply_one(&mut table, request)).collect::<Result<Vec<_>, Fault>>()?

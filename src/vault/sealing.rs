@@ -9,6 +9,7 @@ use super::{Link, NewItem, NewParcel, PENDING_FOR, Sealed, Vault, Words};
 use crate::crypto::aead::{self, Key};
 use crate::crypto::stream::{self, SegmentId};
 use crate::crypto::{LinkSecret, derive, random};
+use crate::failpoint;
 use crate::secret::Secret;
 use crate::store::{BlobId, BlobWriter, Blobs, Fault, Write};
 
@@ -73,6 +74,7 @@ impl Vault {
             let (length, sha256) = (sealed.length, sealed.sha256);
             stored.push(StoredItem { role, name, media_type, length, sha256, start, sealed: target.written - start });
         }
+        failpoint::reach("vault.seal");
         Ok((stored, target.finish()?))
     }
 

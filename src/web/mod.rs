@@ -25,6 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::channel::{Channel, Refused};
+use crate::failpoint;
 use crate::mistake::Mistake;
 use crate::net::descriptors::Shares;
 use crate::store::Fault;
@@ -107,6 +108,7 @@ impl App {
         let channel = Arc::clone(&self.channel);
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
+            failpoint::reach("web.act");
             act(&channel)
         });
         let done = done.await;

@@ -11,6 +11,7 @@ use minijinja::{AutoEscape, Environment, State, context};
 use super::asset::{self, Asset};
 use super::guard::Speech;
 use crate::event::{self, Event};
+use crate::failpoint;
 use crate::mistake::Mistake;
 use crate::words::{self, Brand, Language};
 
@@ -67,6 +68,7 @@ impl Pages {
 
     /// A page as an answer. A template that fails is our own trouble: the reader gets a plain line.
     pub fn respond(&self, (status, name): (StatusCode, &str), speech: Speech, values: Value) -> Response<Body> {
+        failpoint::reach("web.page");
         let (status, html) = match self.render(name, speech, values) {
             Ok(html) => (status, html),
             Err(error) => {

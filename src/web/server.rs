@@ -25,6 +25,7 @@ use super::socket::Socket;
 use super::{App, Options, route};
 use crate::event::meter::Connected;
 use crate::event::{self, Event};
+use crate::failpoint;
 use crate::net::peers::Seat;
 use crate::net::proxy_header::{self, NoHeader, Spoken};
 
@@ -92,6 +93,7 @@ struct Server {
 impl Server {
     /// Takes a connection on, or closes it where there are too many already.
     fn take(&self, connections: &mut JoinSet<()>, mut stream: TcpStream, peer: SocketAddr) {
+        failpoint::reach("web.accept");
         let options = Arc::clone(&self.shown.options);
         let Some(mut seat) = self.shown.room.visitor(peer.ip(), &options) else { return };
         let patience = Patience { idle: Duration::from_secs(options.request_seconds), stalled: Duration::from_secs(options.stall_seconds) };

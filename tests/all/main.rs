@@ -14,6 +14,7 @@ mod corpus;
 mod crash;
 mod dialogue;
 mod extraction;
+mod lookalikes;
 mod pages;
 mod policies;
 mod ports;

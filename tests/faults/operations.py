@@ -135,25 +135,37 @@ def issue(folder, serial):
 
 
 class Handshakes(threading.Thread):
-    """Shakes hands with two listeners, about a thousand times a minute, until it is told to stop."""
+    """Shakes hands with listeners until it is told to stop; with those for `starttls` after a word in the clear."""
 
-    def __init__(self, ports):
+    def __init__(self, ports, starttls=()):
         super().__init__(daemon=True)
-        self.ports, self.done, self.failed, self.serial, self.stop = ports, 0, [], {}, threading.Event()
+        self.ports, self.starttls, self.done, self.failed, self.serial, self.stop = ports, starttls, 0, [], {}, threading.Event()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
 
     def run(self):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         while not self.stop.is_set():
             for port in self.ports:
                 try:
-                    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain, context.wrap_socket(plain, server_hostname="mail.example.org") as secured:
-                        der = secured.getpeercert(binary_form=True)
-                        self.serial[port] = serial_of(der)
-                        self.done += 1
+                    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
+                        if port in self.starttls:
+                            self.ask_for_tls(plain)
+                        with self.context.wrap_socket(plain, server_hostname="mail.example.org") as secured:
+                            self.serial[port] = serial_of(secured.getpeercert(binary_form=True))
+                            self.done += 1
                 except (OSError, ssl.SSLError) as error:
                     self.failed.append(f"{port}: {error}")
-            time.sleep(0.06)
+            time.sleep(0.02)
+
+    @staticmethod
+    def ask_for_tls(plain):
+        with plain.makefile("rb", buffering=0) as read:
+            for command in (b"", b"EHLO client.example\r\n", b"STARTTLS\r\n"):
+                plain.sendall(command)
+                while (line := read.readline())[3:4] == b"-":
+                    pass
+                if not line.startswith(b"2"):
+                    raise OSError(f"{command} was answered with {line}")
 
 
 def serial_of(der):
@@ -168,7 +180,7 @@ def rotation(place):
     edited(gateway, lambda text: text.replace(f'base_url = "http://127.0.0.1:{gateway.web}"', 'base_url = "https://mail.example.org"'))
     gateway.start()
     folder = gateway.directory / "certs" / "mail.example.org"
-    hands = Handshakes([gateway.smtps, gateway.web])
+    hands = Handshakes([gateway.smtps, gateway.smtp, gateway.web], starttls=[gateway.smtp])
     hands.start()
     began, slowest, served = time.monotonic(), 0.0, 0
     for number in range(10):
@@ -188,7 +200,7 @@ def rotation(place):
     hands.stop.set()
     hands.join()
     rate = hands.done / (time.monotonic() - began) * 60
-    claim("D19 no handshake failed", not hands.failed and hands.done > 500, f"{hands.done} at {rate:.0f} a minute, {len(hands.failed)} failed {hands.failed[:3]}")
+    claim("D19 a thousand handshakes a minute, and none failed", not hands.failed and rate >= 1_000, f"{hands.done} at {rate:.0f} a minute, {len(hands.failed)} failed {hands.failed[:3]}")
     claim("D19 each new certificate serves within 5 s", served == 10 and slowest <= 5, f"{served}/10, slowest {slowest:.1f} s")
 
 

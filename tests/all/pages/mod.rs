@@ -2,6 +2,7 @@
 
 mod downloads;
 mod house;
+mod lookalikes;
 mod looks;
 mod moves;
 mod readers;

@@ -10,6 +10,7 @@ mod expiry;
 mod explained;
 mod foreign;
 mod hidden;
+mod lookalikes;
 mod loops;
 mod mixed;
 mod monitor;

@@ -2,6 +2,7 @@
 //! good and bad certificates. And name servers that are broken.
 
 mod broken;
+mod ends;
 mod matrix;
 mod operator;
 mod proven;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::world::{Shown, acceptor};
@@ -16,6 +16,8 @@ pub const FORGETFUL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub const STRIPPED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 /// Offers STARTTLS and hangs up in the handshake.
 pub const CUT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
+/// Offers STARTTLS and speaks TLS 1.0, no newer one.
+pub const OLD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 /// Nobody listens there.
 pub const ABSENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 
@@ -37,6 +39,8 @@ pub struct Receivers {
     taken: Arc<Mutex<Vec<Taken>>>,
     /// Conversations that were greeted a second time, under TLS, by the name that was asked for.
     handshakes: Arc<Mutex<Vec<String>>>,
+    /// Lines that came in the clear.
+    clear: Arc<Mutex<Vec<String>>>,
 }
 
 impl Receivers {
@@ -46,7 +50,7 @@ impl Receivers {
         let first = TcpListener::bind((WHOLE, 0)).await.unwrap();
         let port = first.local_addr().unwrap().port();
         let mut listeners = vec![first];
-        for address in [FORGETFUL, STRIPPED, CUT] {
+        for address in [FORGETFUL, STRIPPED, CUT, OLD] {
             listeners.push(TcpListener::bind((address, port)).await.unwrap());
         }
         for listener in listeners {
@@ -65,6 +69,11 @@ impl Receivers {
         self.taken.lock().unwrap().clone()
     }
 
+    /// Everything that was said in the clear.
+    pub fn clear(&self) -> Vec<String> {
+        self.clear.lock().unwrap().clone()
+    }
+
     /// How many connections were secured under this name.
     pub fn handshakes(&self, name: &str) -> usize {
         self.handshakes.lock().unwrap().iter().filter(|asked| *asked == name).count()
@@ -77,10 +86,25 @@ impl Receivers {
         if !self.talk(&mut stream, at, None).await? || at == CUT {
             return Ok(());
         }
+        if at == OLD {
+            return self.speak_tls_1_0(stream).await;
+        }
         let stream = acceptor.accept(stream.into_inner()).await?;
         let name = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
         self.handshakes.lock().unwrap().push(name.clone());
         self.talk(&mut BufReader::new(stream), at, Some(name)).await.map(drop)
+    }
+
+    /// As a server from before 2008, which knows no newer version and none of the extensions that ask for one; and what follows.
+    async fn speak_tls_1_0(&self, mut stream: BufReader<TcpStream>) -> std::io::Result<()> {
+        // RFC 2246 §6.2.1: handshake, TLS 1.0, 42 octets. §7.4.1.3: a hello of 38, TLS 1.0, no session, RSA with AES-128-CBC.
+        let hello = [&[22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+        stream.fill_buf().await?;
+        stream.write_all(&hello).await?;
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await?;
+        self.clear.lock().unwrap().push(String::from_utf8_lossy(&rest).into_owned());
+        Ok(())
     }
 
     /// Until STARTTLS, which is told, or the end.
@@ -102,6 +126,9 @@ impl Receivers {
                 return Ok(false);
             }
             let line = line.trim_end().to_owned();
+            if name.is_none() {
+                self.clear.lock().unwrap().push(line.clone());
+            }
             let reply = match line.split(' ').next().unwrap_or_default() {
                 "EHLO" => offer,
                 "STARTTLS" => {
@@ -120,6 +147,9 @@ impl Receivers {
                     stream.write_all(b"354 go on\r\n").await?;
                     stream.flush().await?;
                     let text = message(stream).await?;
+                    if name.is_none() {
+                        self.clear.lock().unwrap().push(text.clone());
+                    }
                     let taken = Taken { name: name.clone(), mail: mail.clone(), rcpts: rcpts.clone(), text };
                     self.taken.lock().unwrap().push(taken);
                     "250 taken\r\n"

@@ -19,7 +19,7 @@ use waxseal::transport::report::{Day, Reporter};
 use waxseal::transport::{self, Parts, Switch, Transport};
 
 use super::matrix::{Issuer, Tlsa, World};
-use super::receivers::{ABSENT, CUT, FORGETFUL, Receivers, STRIPPED, WHOLE};
+use super::receivers::{ABSENT, CUT, FORGETFUL, OLD, Receivers, STRIPPED, WHOLE};
 use super::world::{Made, policy};
 use super::zones::{Content, Zones};
 use crate::crash::raw_sink::{RawSink, obliging, wait_until};
@@ -29,16 +29,16 @@ use crate::crash::{admd, at, entry};
 use crate::ports::free_port;
 
 /// Zones, servers and a relay that asks them.
-struct Net {
-    world: World,
-    receivers: Receivers,
-    twins: Twins,
-    ring: Arc<KeyRing>,
+pub struct Net {
+    pub world: World,
+    pub receivers: Receivers,
+    pub twins: Twins,
+    pub ring: Arc<KeyRing>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Net {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (twins, ring) = stores();
         let (world, receivers) = runtime.block_on(async {
@@ -52,13 +52,13 @@ impl Net {
     }
 
     /// A host of `plain.example` there, with a certificate that holds.
-    fn host(&mut self, name: &str, address: std::net::Ipv4Addr) {
+    pub fn host(&mut self, name: &str, address: std::net::Ipv4Addr) {
         let host = format!("{name}.plain.example");
         self.world.shown.put(&host, &self.world.authority.issue(&host, Made::Well));
         self.world.content.plain.push_str(&format!("{name} A {address}\n"));
     }
 
-    fn mx(&mut self, lines: &str) {
+    pub fn mx(&mut self, lines: &str) {
         self.world.content.plain.push_str(lines);
     }
 
@@ -75,7 +75,7 @@ impl Net {
         House::by(&self.twins, &self.ring, (Ways { rest, routes: vec![] }, transport))
     }
 
-    fn transport(&self, options: &dns::Options) -> Arc<Transport> {
+    pub fn transport(&self, options: &dns::Options) -> Arc<Transport> {
         let parts = Parts {
             resolver: Arc::new(Resolver::new(options).unwrap()),
             records: self.world.records.clone(),
@@ -124,12 +124,14 @@ fn demanding(to: &str, require_tls: RequireTls) -> NewEntry {
 
 fn filled(net: &mut Net) {
     net.host("mx", WHOLE);
-    for (host, address) in [("forgetful", FORGETFUL), ("stripped", STRIPPED), ("cut", CUT), ("absent", ABSENT)] {
+    for (host, address) in [("forgetful", FORGETFUL), ("stripped", STRIPPED), ("cut", CUT), ("absent", ABSENT), ("old", OLD)] {
         net.host(host, address);
     }
     net.host("implicit", WHOLE);
     net.mx("open MX 10 mx\nfar MX 20 mx\nfar MX 10 absent\nnull MX 0 .\nloop MX 10 mail.example.org.\n");
-    net.mx("takenaway MX 10 stripped\nbroken MX 10 cut\ngone MX 10 absent\nnowhere MX 10 missing\ndangling CNAME missing\n");
+    net.mx(
+        "takenaway MX 10 stripped\nbroken MX 10 cut\nancient MX 10 old\ngone MX 10 absent\nnowhere MX 10 missing\ndangling CNAME missing\n",
+    );
     net.mx("inapolicy MX 10 mx\nhidden MX 10 stripped\nwrongname MX 10 mx\nbadhost MX 10 mx\nrelaxed MX 10 stripped\n");
     net.world.policy("inapolicy.plain.example", policy("enforce", "mx.plain.example"));
     net.world.policy("hidden.plain.example", policy("enforce", "stripped.plain.example"));
@@ -204,11 +206,13 @@ const REQUIRED: Cases = &[
     ("takenaway.plain.example", "waits 4.7.5"),
     ("relaxed.plain.example", "waits 4.7.5"),
     ("broken.plain.example", "waits 4.7.5"),
+    ("ancient.plain.example", "waits 4.7.5"),
     ("mismatch.signed.example", "waits 4.7.5"),
 ];
 
 const VERIFIED: Cases = &[
     ("open.plain.example", "waits 4.7.10"),
+    ("ancient.plain.example", "waits 4.7.10"),
     ("inapolicy.plain.example", "tls mx"),
     ("match.signed.example", "tls mx"),
     ("mismatch.signed.example", "waits 4.7.5"),
@@ -225,6 +229,7 @@ const REQUIRETLS: Cases = &[
     ("perhaps.signed.example", "waits 4.4.1"),
     ("hidden.plain.example", "refused 5.7.30"),
     ("expired.plain.example", "refused 5.7.30"),
+    ("ancient.plain.example", "refused 5.7.30"),
     ("mismatch.signed.example", "refused 5.7.30"),
     ("spoiled.signed.example", "waits 4.4.3"),
 ];
