@@ -187,7 +187,7 @@ impl Receipt {
 
 /// Run and number in the Message-ID.
 fn id(header: &[u8]) -> Option<(usize, usize)> {
-    let at = memmem::find(header, b"\nMessage-ID: <")? + 14;
+    let at = memmem::find(header, b"Message-ID: <")? + 13;
     let text = std::str::from_utf8(header.get(at..at + 32)?).ok()?;
     let (run, number) = text.split_once('@')?.0.split_once('.')?;
     Some((run.parse().ok()?, number.parse().ok()?))

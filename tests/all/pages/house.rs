@@ -173,17 +173,24 @@ impl House {
 
     /// The passwords in the mails that wait in the queue, with whom they go to.
     pub fn passwords(&self) -> Vec<(String, String)> {
-        let leases = self.queue.lease(Lane::default(), self.now(), 1000).unwrap();
-        let read = leases.iter().map(|lease| {
-            let mut octets = String::new();
-            self.queue.body(lease).read_to_string(&mut octets).unwrap();
+        let read = self.waiting().into_iter().map(|(to, octets)| {
             let is_code = |line: &&str| {
                 line.len() == 11
                     && line.as_bytes()[5] == b'-'
                     && line.chars().all(|c| c == '-' || c.is_ascii_digit() || c.is_ascii_uppercase())
             };
-            let password = octets.lines().map(str::trim).find(is_code).expect("a password alone on its line").to_owned();
-            (lease.envelope.recipients[0].forward_path.to_string(), password)
+            (to, octets.lines().map(str::trim).find(is_code).expect("a password alone on its line").to_owned())
+        });
+        read.collect()
+    }
+
+    /// The mails that wait in the queue, with whom they go to.
+    pub fn waiting(&self) -> Vec<(String, String)> {
+        let leases = self.queue.lease(Lane::default(), self.now(), 1000).unwrap();
+        let read = leases.iter().map(|lease| {
+            let mut octets = String::new();
+            self.queue.body(lease).read_to_string(&mut octets).unwrap();
+            (lease.envelope.recipients[0].forward_path.to_string(), octets)
         });
         let read = read.collect();
         for lease in leases {

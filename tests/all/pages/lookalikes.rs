@@ -1,10 +1,7 @@
 //! Domains that look like another one are shown as what they are: row S17 of the attacks to be survived.
 
-use std::io::Read;
-
 use axum::http::StatusCode;
 use waxseal::mail::Domain;
-use waxseal::queue::Lane;
 
 use super::house::{ANN, House, Thing};
 use crate::lookalikes::LOOKALIKES;
@@ -20,7 +17,7 @@ async fn pages_and_the_mail_with_the_password_show_which_domain_it_is() {
         assert_eq!(browser.knock(&links[0], &format!("eva@{name}")).await.status, StatusCode::SEE_OTHER, "{name}");
         let asked = browser.get("/password").await;
         browser.post("/password/send", &[("token", &asked.token())]).await;
-        let mail = mail(&house);
+        let (_, mail) = house.waiting().remove(0);
         let token = browser.get("/password").await.token();
         let (to, password) = house.passwords().remove(0);
         assert_eq!(to, address);
@@ -35,13 +32,4 @@ async fn pages_and_the_mail_with_the_password_show_which_domain_it_is() {
             assert!(!shown.contains(name), "{what} of {name} shows it as it looks");
         }
     }
-}
-
-/// The mail that waits.
-fn mail(house: &House) -> String {
-    let leases = house.queue.lease(Lane::default(), house.now(), 1).unwrap();
-    let mut octets = String::new();
-    house.queue.body(&leases[0]).read_to_string(&mut octets).unwrap();
-    house.queue.give_back(leases, house.now());
-    octets
 }
