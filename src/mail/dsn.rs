@@ -168,9 +168,11 @@ fn in_ascii(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }
 
-/// One field of the second part; whatever the value is, it stays one field.
+/// One field of the second part; whatever the value is, it stays one field on one line that can be sent.
 fn line(text: &mut String, name: &str, value: &str) {
-    text.push_str(&format!("{name}: {}\r\n", clean(value, DIAGNOSTIC_MAX + VALUE_PREFIX_MAX)));
+    let field = format!("{name}: {}", clean(value, DIAGNOSTIC_MAX + VALUE_PREFIX_MAX));
+    text.push_str(field.get(..field.floor_char_boundary(LINE_MAX)).unwrap_or_default());
+    text.push_str("\r\n");
 }
 
 /// At most `limit` characters on one line: controls become spaces, runs of spaces one.
@@ -330,6 +332,13 @@ mod tests {
         assert_eq!(text.matches("\r\nFinal-Recipient").count(), 1);
         assert!(text.lines().all(|line| line.len() < 540));
         assert_eq!(message.body(&message.root().children[2]), "Subject: a b c\r\n");
+    }
+
+    #[test]
+    fn a_field_of_the_status_is_a_line_that_can_be_sent_whatever_its_letters() {
+        let mut text = String::new();
+        line(&mut text, "Remote-MTA", &"å€".repeat(500));
+        assert!(text.len() > 980 && text.len() <= LINE_MAX + 2 && text.ends_with("\r\n"), "{} octets", text.len());
     }
 
     #[test]

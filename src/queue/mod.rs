@@ -5,7 +5,6 @@
 //! attempt settles each recipient: done, later, or failed (a DSN in the same commit). Everything
 //! that waits is sealed under SPOOL and a slot that is overwritten when the entry is settled.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
@@ -36,7 +35,7 @@ use index::{Index, Millis, Place, Taking};
 pub use operate::{Bounce, Cursor, Party, Selection, Tally, hold_all};
 pub use revoke::Revoke;
 pub use settlement::ATTEMPTS_MIN;
-use spool::{Spool, Spooled, lock, trouble};
+use spool::{Spool, Spooled, lock, trouble, unbroken};
 use work::Prepared;
 
 /// Ours: 64 random bits, printed as 16 hexadecimal digits.
@@ -580,11 +579,6 @@ fn aside(id: QueueId, fault: &Fault, now: Timestamp) -> Place {
     damaged(id, fault);
     let arrived = now.as_millisecond();
     Place { lane: Lane::default(), arrived, deadline: Millis::MAX, turn: index::Turn::Due(arrived.saturating_add(SET_ASIDE)) }
-}
-
-/// A panic is our own trouble like any other: what it leaves behind is put right where a fault's is.
-fn unbroken<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Fault("a step of the queue panicked".into())))
 }
 
 fn damaged(id: QueueId, fault: &Fault) {

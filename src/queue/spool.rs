@@ -5,12 +5,13 @@
 //! commit that removes it; [`Spool::tidy`] overwrites the slots in batches, off the way of the mail.
 
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{QueueId, unbroken};
+use super::QueueId;
 use crate::crypto::stream::SegmentId;
 use crate::crypto::{aead, derive, random, stream};
 use crate::event::{Event, emit};
@@ -318,6 +319,11 @@ pub(super) fn fault(conflict: Conflict) -> Fault {
 
 pub(super) fn trouble(fault: &Fault) {
     emit(&Event::Trouble { place: "queue", fault: &fault.0 });
+}
+
+/// A panic is our own trouble like any other: what it leaves behind is put right where a fault's is.
+pub(super) fn unbroken<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Fault("a step of the queue panicked".into())))
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
