@@ -20,7 +20,7 @@ impl Language {
         let mut spoken: Vec<String> = COMMON.split_whitespace().map(String::from).collect();
         spoken.extend((0..SPOKEN).map(|_| fresh(&mut dice, &mut known)));
         let triggers = (0..TRIGGERS).map(|number| {
-            let word = fresh(&mut dice, &mut known);
+            let word = std::iter::repeat_with(|| fresh(&mut dice, &mut known)).find(|word| !may_be_joined(word, &spoken)).unwrap();
             match number % 10 {
                 0 => format!("{} {word}", spoken[dice.below(spoken.len())]),
                 1 if !spoken.iter().any(|other| other.starts_with(&word)) => word + "*",
@@ -63,9 +63,12 @@ impl Language {
 
     fn sentence(&self, dice: &mut Dice) -> Vec<String> {
         let mut words = vec![capitalised(self.word(dice))];
-        words.extend(
-            (0..4 + dice.below(12)).map(|_| if dice.below(40) == 0 { dice.below(2100).to_string() } else { self.word(dice).into() }),
-        );
+        // Two numbers in a row would be somebody's number now and then, in ten megabytes of them.
+        let mut is_number = false;
+        words.extend((0..4 + dice.below(12)).map(|_| {
+            is_number = !is_number && dice.below(40) == 0;
+            if is_number { dice.below(2100).to_string() } else { self.word(dice).into() }
+        }));
         words.push(self.word(dice).to_owned() + ".");
         words
     }
@@ -75,6 +78,11 @@ impl Language {
         let rank = (self.spoken.len() as f64).powf(dice.share()) as usize;
         &self.spoken[rank.min(self.spoken.len()) - 1]
     }
+}
+
+/// Whether two spoken words beside a line break could be read as it, as the gateway reads words that a break was put into.
+fn may_be_joined(word: &str, spoken: &[String]) -> bool {
+    (1..word.len()).any(|at| spoken.iter().any(|left| *left == word[..at]) && spoken.iter().any(|right| right.starts_with(&word[at..])))
 }
 
 fn capitalised(word: &str) -> String {

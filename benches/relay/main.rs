@@ -49,7 +49,7 @@ use measure::Stage;
 use peers::postfix::Role;
 use peers::waxseal::Gateway;
 use peers::{Peer, Site, haraka, nginx, postfix};
-use rows::{Extent, FILE, MIDDLE, Row, SMALL, of_the_day};
+use rows::{Extent, FILE, HUGE, MIDDLE, Row, SMALL, of_the_day};
 use sink::Sink;
 use table::Table;
 
@@ -102,7 +102,7 @@ fn main() {
 /// The set-up decides as the rows suppose, or they measure something else.
 fn judge(stage: &mut Stage<'_>, gateway: &Gateway, folder: &Path) {
     let file = folder.join("message.eml");
-    for (kind, verdict) in [(SMALL, "pass"), (MIDDLE, "pass"), (Kind::Html(100 << 10), "pass"), (FILE, "secure-files")] {
+    for (kind, verdict) in [(SMALL, "pass"), (MIDDLE, "pass"), (HUGE, "pass"), (Kind::Html(100 << 10), "pass"), (FILE, "secure-files")] {
         std::fs::write(&file, stage.mails.of(kind).octets("0.0")).unwrap();
         let told = gateway.ask(&["explain", file.to_str().unwrap(), "--from", "ann@example.org", "--to", "bob@example.net"]);
         assert!(told.contains(&format!("bob@example.net: {verdict}")), "{kind:?} should come out as {verdict}:\n{told}");

@@ -147,7 +147,7 @@ pub const SMALL: Kind = Kind::Text(4 << 10);
 /// A long letter.
 pub const MIDDLE: Kind = Kind::Text(100 << 10);
 const LARGE: Kind = Kind::Text(1 << 20);
-const HUGE: Kind = Kind::Text(10 << 20);
+pub const HUGE: Kind = Kind::Text(10 << 20);
 /// What is sealed.
 pub const FILE: Kind = Kind::File(100 << 10);
 /// The row in which Postfix looks for expressions too.

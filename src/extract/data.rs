@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::hidden::LENIENT;
 use crate::mail::decode;
 
 /// What a `data:` URL holds.
@@ -72,9 +73,7 @@ fn unpacked(packed: &str) -> Vec<u8> {
     let symbols: Vec<u8> = decode::url(packed).bytes().filter_map(plain).collect();
     // A single character over a group of four carries no octet.
     let whole = symbols.get(..symbols.len() - usize::from(symbols.len() % 4 == 1)).unwrap_or_default();
-    let mut specification = data_encoding::BASE64_NOPAD.specification();
-    specification.check_trailing_bits = false;
-    specification.encoding().ok().and_then(|encoding| encoding.decode(whole).ok()).unwrap_or_default()
+    LENIENT.as_ref().and_then(|encoding| encoding.decode(whole).ok()).unwrap_or_default()
 }
 
 const SCHEME: &str = "data:";

@@ -3,6 +3,10 @@
 //!
 //! RFC 4648 (base64), POSIX.1-2017 `uuencode`, RFC 9580 §6 (armour).
 
+use std::sync::LazyLock;
+
+use data_encoding::Encoding;
+
 use crate::mail::sealed;
 
 /// Something found in a text.
@@ -196,17 +200,29 @@ fn decoded(run: &str) -> Option<Vec<u8>> {
     let packed = run.trim_end_matches('=');
     // A single character over a group of four carries no octet.
     let whole = if packed.len() % 4 == 1 { packed.get(..packed.len() - 1)? } else { packed };
-    let mut specification = data_encoding::BASE64_NOPAD.specification();
-    specification.check_trailing_bits = false;
-    specification.encoding().ok()?.decode(whole.as_bytes()).ok()
+    LENIENT.as_ref()?.decode(whole.as_bytes()).ok()
 }
 
 /// As text, if nearly all of it is: an ordinary long word decodes to noise.
 fn readable(octets: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(octets);
-    let strange = text.chars().filter(|&c| c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace())).count();
-    (strange * STRANGE_SHARE <= octets.len()).then(|| text.into_owned())
+    let is_strange = |c: &char| *c == char::REPLACEMENT_CHARACTER || (c.is_control() && !c.is_whitespace());
+    let mut strange = 0;
+    for chunk in octets.utf8_chunks() {
+        strange += chunk.valid().chars().filter(is_strange).count() + usize::from(!chunk.invalid().is_empty());
+        // Every long word of a text comes by here, and most show within a few octets what they are.
+        if strange * STRANGE_SHARE > octets.len() {
+            return None;
+        }
+    }
+    Some(String::from_utf8_lossy(octets).into_owned())
 }
+
+/// Base64 whose last character may carry bits that mean nothing, as readers take it. To make it costs more than to use it.
+pub(super) static LENIENT: LazyLock<Option<Encoding>> = LazyLock::new(|| {
+    let mut specification = data_encoding::BASE64_NOPAD.specification();
+    specification.check_trailing_bits = false;
+    specification.encoding().ok()
+});
 
 /// `begin 644 name`, lines that begin with their length, `end`.
 fn uuencoded(text: &str) -> Vec<Hidden> {
