@@ -1,5 +1,7 @@
 """Claims, a line each: what holds and what does not; and scripts that are a list of them."""
 
+import argparse
+import os
 import sys
 import time
 import traceback
@@ -28,6 +30,17 @@ def check(claims, names, place_of):
         finally:
             place.clear()
     end(began)
+
+
+def run(about, claims, place):
+    """A script of claims that need mounts of their own: which of them, on which program."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--only", choices=claims, action="append")
+    arguments = parser.parse_args()
+    if os.getuid() != 0:
+        os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
+    check(claims, arguments.only, lambda: place(arguments.program))
 
 
 def end(began):

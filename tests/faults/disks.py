@@ -5,17 +5,15 @@ One line a claim. Needs Linux and root (or user namespaces, in which it runs its
     tests/faults/disks.py --program target/debug/waxseal [--only log]
 """
 
-import argparse
 import contextlib
 import os
 import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import time
 
-from claims import check, claim
+from claims import claim, run
 from ledger import fingerprint, mail, text
 from memory import text_of
 from quick import ANN, BOB, Place, connected, fill, give, listed
@@ -201,15 +199,5 @@ def log(place):
 CLAIMS = {"spool": spool, "parcels": parcels, "records": records, "log": log}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", choices=CLAIMS, action="append")
-    arguments = parser.parse_args()
-    if os.getuid() != 0:
-        os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
-    check(CLAIMS, arguments.only, lambda: Place(arguments.program))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, CLAIMS, Place)

@@ -5,7 +5,6 @@ the doctor. One line a claim. Needs Linux, openssl and root (or user namespaces,
     tests/faults/operations.py --program target/debug/waxseal [--only rotation]
 """
 
-import argparse
 import http.client
 import itertools
 import json
@@ -18,11 +17,10 @@ import socket
 import ssl
 import struct
 import subprocess
-import sys
 import threading
 import time
 
-from claims import check, claim
+from claims import claim, run
 from ledger import Balance, Load, fingerprint, settle
 from quick import Place, connected, give
 
@@ -388,15 +386,5 @@ def doctor(place):
 CLAIMS = {"reload": reload, "rotation": rotation, "backup": backup, "journal": journal, "doctor": doctor}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", choices=CLAIMS, action="append")
-    arguments = parser.parse_args()
-    if os.getuid() != 0:
-        os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
-    check(CLAIMS, arguments.only, lambda: Place(arguments.program))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, CLAIMS, Place)

@@ -5,7 +5,6 @@ namespaces, in which it runs itself).
     tests/faults/quick.py --program target/debug/waxseal [--only disk]
 """
 
-import argparse
 import contextlib
 import email.headerregistry
 import email.message
@@ -26,7 +25,7 @@ import time
 import zipfile
 import zlib
 
-from claims import check, claim
+from claims import claim, run
 from ledger import Load, fingerprint, mail, settle, text
 
 from gateway import Gateway, free_port, workplace
@@ -680,15 +679,5 @@ CLAIMS = {
 }  # fmt: skip
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", required=True)
-    parser.add_argument("--only", choices=CLAIMS, action="append")
-    arguments = parser.parse_args()
-    if os.getuid() != 0:
-        os.execvp("unshare", ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv])
-    check(CLAIMS, arguments.only, lambda: Place(arguments.program))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, CLAIMS, Place)
