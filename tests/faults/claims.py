@@ -10,9 +10,10 @@ FAILED = []
 
 
 def claim(words, holds, detail=""):
-    print(("ok    " if holds else "FAILS ") + words + (f": {detail}" if detail != "" else ""), flush=True)
+    line = words + (f": {detail}" if detail != "" else "")
+    print(("ok    " if holds else "FAILS ") + line, flush=True)
     if not holds:
-        FAILED.append(words)
+        FAILED.append(line)
 
 
 def check(claims, names, place_of):
@@ -44,6 +45,6 @@ def run(about, claims, place):
 
 
 def end(began):
-    """How many do not hold, and the script's exit."""
-    print(f"{len(FAILED)} claims fail, in {time.monotonic() - began:.0f} s")
+    """How many do not hold, which once more, and the script's exit."""
+    print(f"{len(FAILED)} claims fail, in {time.monotonic() - began:.0f} s", *FAILED, sep="\n      ", flush=True)
     sys.exit(1 if FAILED else 0)

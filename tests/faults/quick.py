@@ -273,7 +273,7 @@ def no_programs(place):
     sink = Sink()
     gateway, log, trap = place.gateway(sink.port).start(), f"{place.path}/exec.log", f"{place.path}/trap"
     tricks = [f"$(touch {trap})", f"`touch {trap}`", f"; touch {trap} #", f"| touch {trap}", f"'; touch {trap}; '", f"&& touch {trap}", f"%0atouch {trap}",
-              "{{7*191}}", "{% for x in (1).__class__ %}", "${7*191}", "<%= 7*191 %>", "#{7*191}", "{{ config }}", "%n%s%x"]
+              f"{{{{{SUM}}}}}", "{% for x in (1).__class__ %}", f"${{{SUM}}}", f"<%= {SUM} %>", f"#{{{SUM}}}", "{{ config }}", "%n%s%x"]
     with traced(gateway, log, "-s", "200", "-e", "trace=execve,execveat,fork,vfork,clone,clone3"), connected(gateway) as client:
         replies = [send(client, trick, kind) for trick in tricks for kind in ("plain", "zip", "tar", "rar", "xlsx")]
     claim("M15 mails full of tricks are taken", all(reply.startswith("250") for reply in replies), f"{len(replies)} mails, {replies[-1]}")
@@ -282,8 +282,13 @@ def no_programs(place):
     ours = [line for line in started if f'"{gateway.program}", ["{gateway.program}", "extract-worker"]' in line]
     claim("M15 a worker is started, so the tracer would see others", len(ours) > 0, f"{len(ours)} workers")
     claim("M15 and nothing else", len(started) == len(ours), [line[:120] for line in started if line not in ours][:3] or f"{len(started) - len(ours)} others")
-    claim("M15 nothing was touched and nothing reckoned", not os.path.exists(trap) and not any(b"1337" in octets for _, octets in sink.taken()))
+    claim("M15 nothing was touched and nothing reckoned", not os.path.exists(trap) and not any(RECKONED in octets for _, octets in sink.taken()))
     sink.close()
+
+
+# So long that no identifier and no signature has it by chance.
+SUM = "104729*7919"
+RECKONED = b"829348951"
 
 
 def send(client, trick, kind):
