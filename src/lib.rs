@@ -47,7 +47,7 @@
 //! | 4 | [`policy`] rules and policies · [`vault`] parcels · [`queue`] responsibility · [`transport`] the way to a domain's mail servers |
 //! | 3 | [`store`] records, blobs, slots · [`net`] listeners, TLS and DNS · [`extract`] attachments to text |
 //! | 2 | [`crypto`] · [`event`] · [`words`] |
-//! | 1 | [`mail`] the vocabulary · [`secret`] · [`clock`] · [`mistake`] · [`option`] · [`failpoint`] |
+//! | 1 | [`mail`] the vocabulary · [`secret`] · [`clock`] · [`mistake`] · [`option`] · [`stretch`] · [`failpoint`] |
 //!
 //! # What must hold
 //!
@@ -78,6 +78,7 @@ pub mod relay;
 pub mod secret;
 pub mod smtp;
 pub mod store;
+pub mod stretch;
 pub mod transform;
 pub mod transport;
 pub mod vault;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The table of `lib.rs`, lowest first.
 const LAYERS: [&[&str]; 12] = [
-    &["clock", "failpoint", "mail", "mistake", "option", "secret"],
+    &["clock", "failpoint", "mail", "mistake", "option", "secret", "stretch"],
     &["crypto", "event", "words"],
     &["extract", "net", "store"],
     &["policy", "queue", "transport", "vault"],

@@ -3,11 +3,15 @@
 //!
 //! RFC 4648 (base64), POSIX.1-2017 `uuencode`, RFC 9580 §6 (armour).
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use data_encoding::Encoding;
+use memchr::memmem;
 
 use crate::mail::sealed;
+use crate::stretch::stretches;
 
 /// Something found in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +33,23 @@ pub fn hidden(text: &str) -> Vec<Hidden> {
     found.extend(uuencoded(text));
     found.extend(armoured(text));
     for (mark, what) in UNREADABLE {
-        if text.lines().any(|line| line.trim_start_matches(MARGIN).starts_with(mark)) {
+        if memmem::find_iter(text.as_bytes(), mark).any(|at| start_of_line(text, at).trim_start_matches(MARGIN).is_empty()) {
             found.push(Hidden::Unreadable(what));
         }
     }
     found
+}
+
+/// What stands before a place in its line.
+fn start_of_line(text: &str, at: usize) -> &str {
+    let before = text.get(..at).unwrap_or_default();
+    before.get(memchr::memrchr(b'\n', before.as_bytes()).map_or(0, |end| end + 1)..).unwrap_or_default()
+}
+
+/// The first line, and what follows it.
+fn first_line(text: &str) -> (&str, &str) {
+    let end = memchr::memchr(b'\n', text.as_bytes()).unwrap_or(text.len());
+    (text.get(..end).unwrap_or_default(), text.get(end + 1..).unwrap_or_default())
 }
 
 /// Characters by their numbers: `%38` in the addresses of links, `=38` in cards and invitations, `\x38` and
@@ -41,24 +57,25 @@ pub fn hidden(text: &str) -> Vec<Hidden> {
 fn escaped(text: &str) -> Option<Hidden> {
     let mut words = String::new();
     for (mark, least) in [(b'%', 1), (b'\\', 1), (b'=', EQUALS_MIN)] {
-        if memchr::memchr(mark, text.as_bytes()).is_none() {
-            continue;
-        }
-        let mut line = String::new();
-        for piece in text.lines() {
-            // RFC 2045 §6.7: the line goes on. Two and more are the line under a heading.
-            let soft = piece.strip_suffix('=').filter(|rest| mark == b'=' && !rest.ends_with('='));
-            line.push_str(soft.unwrap_or(piece));
-            if soft.is_none() {
-                let whole = std::mem::take(&mut line);
-                let (read, count) = unescaped(&whole, mark);
-                if count >= least || whole.len() > piece.len() {
-                    words.push_str(&read);
-                    words.push('\n');
-                }
+        let mut rest = text;
+        while let Some(at) = memchr::memchr(mark, rest.as_bytes()) {
+            rest = rest.get(at - start_of_line(rest, at).len()..).unwrap_or_default();
+            let mut whole = String::new();
+            let (mut lines, mut goes_on) = (0, true);
+            while goes_on && !rest.is_empty() {
+                let (line, after) = first_line(rest);
+                let line = line.strip_suffix('\r').unwrap_or(line);
+                // RFC 2045 §6.7: the line goes on. Two and more are the line under a heading.
+                let soft = line.strip_suffix('=').filter(|line| mark == b'=' && !line.ends_with('='));
+                whole.push_str(soft.unwrap_or(line));
+                (lines, goes_on, rest) = (lines + 1, soft.is_some(), after);
+            }
+            let (read, count) = unescaped(&whole, mark);
+            if count >= least || lines > 1 || goes_on {
+                words.push_str(&read);
+                words.push('\n');
             }
         }
-        words.push_str(&line);
     }
     (!words.trim().is_empty()).then_some(Hidden::Words(words))
 }
@@ -100,7 +117,7 @@ fn base64(text: &str) -> Vec<Hidden> {
     let mut words = String::new();
     let mut found = Vec::new();
     for run in runs(text) {
-        let Some(octets) = decoded(&run) else { continue };
+        let Some(octets) = (!is_word(run.as_bytes())).then(|| decoded(&run)).flatten() else { continue };
         match readable(&octets) {
             Some(read) => {
                 words.push_str(&read);
@@ -120,13 +137,23 @@ fn base64(text: &str) -> Vec<Hidden> {
     found
 }
 
-fn runs(text: &str) -> Vec<String> {
+/// Only lines that hold a long run, and those on which it may go on, are looked at closely.
+fn runs(text: &str) -> Vec<Cow<'_, str>> {
     let mut runs = Runs::default();
-    for line in text.lines().map(|line| line.trim_matches(MARGIN)) {
-        if !line.is_empty() && line.bytes().all(is_symbol) {
-            runs.line(line);
-        } else {
-            runs.words(line);
+    let mut rest = text;
+    for long in long_runs(text) {
+        let done = text.len() - rest.len();
+        if long.start < done || (is_within(text, long.end) && is_word(text.as_bytes().get(long.clone()).unwrap_or_default())) {
+            continue;
+        }
+        rest = text.get(long.start - start_of_line(text, long.start).len()..).unwrap_or_default();
+        while !rest.is_empty() {
+            let (line, after) = first_line(rest);
+            runs.take(line.trim_matches(MARGIN));
+            rest = after;
+            if runs.open.is_empty() {
+                break;
+            }
         }
     }
     runs.close();
@@ -134,18 +161,36 @@ fn runs(text: &str) -> Vec<String> {
     runs.found
 }
 
+/// Whether words follow in the line, so that nothing goes on behind its end.
+fn is_within(text: &str, end: usize) -> bool {
+    let next = text.as_bytes().iter().skip(end).find(|octet| **octet != b' ');
+    next.is_some_and(|next| !matches!(next, b'\r' | b'\n' | b'\t' | b'>'))
+}
+
+fn long_runs(text: &str) -> impl Iterator<Item = Range<usize>> {
+    stretches(text.as_bytes(), RUN_MIN, |[octet]| is_symbol(*octet))
+}
+
 /// Runs as they grow.
 #[derive(Default)]
-struct Runs {
-    found: Vec<String>,
+struct Runs<'t> {
+    found: Vec<Cow<'t, str>>,
     open: String,
     /// How long the lines of the open run are, if it began with a whole one.
     width: Option<usize>,
 }
 
-impl Runs {
+impl<'t> Runs<'t> {
+    fn take(&mut self, line: &'t str) {
+        if !line.is_empty() && line.bytes().all(is_symbol) {
+            self.line(line);
+        } else {
+            self.words(line);
+        }
+    }
+
     /// A line of nothing else. All lines of a run are of one length, and only the last is shorter.
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, line: &'t str) {
         if self.width.is_some_and(|width| line.len() > width) {
             self.close();
         }
@@ -156,7 +201,7 @@ impl Runs {
             self.width = Some(line.len());
         }
         // By itself as well: the line before may be a word that only looks like one.
-        self.found.push(line.to_owned());
+        self.found.push(Cow::Borrowed(line));
         self.open.push_str(line);
         if line.ends_with('=') || self.width.is_some_and(|width| line.len() < width) {
             self.close();
@@ -164,36 +209,31 @@ impl Runs {
     }
 
     /// A line with runs between other things.
-    fn words(&mut self, line: &str) {
-        let mut tokens = line.split_inclusive(|c: char| !is_symbol_char(c) || c == '=').peekable();
+    fn words(&mut self, mut line: &'t str) {
         if !self.open.is_empty() {
             // `…LTk4MDU=.` ends a run; an ordinary first word of the next line does not.
-            if let Some(first) = tokens.next_if(|first| first.ends_with('=')) {
+            let first = line.bytes().take_while(|octet| is_symbol(*octet) && *octet != b'=').count();
+            if let Some((first, rest)) = line.split_at_checked(first + 1).filter(|(first, _)| first.ends_with('=')) {
                 self.open.push_str(first);
+                line = rest;
             }
             self.close();
         }
-        while let Some(token) = tokens.next() {
-            let token = token.trim_end_matches(|c: char| !is_symbol_char(c));
-            if token.len() < RUN_MIN {
-                continue;
-            }
-            if tokens.peek().is_none() && line.ends_with(token) && !token.ends_with('=') {
-                token.clone_into(&mut self.open);
-            } else {
-                self.found.push(token.to_owned());
+        for run in long_runs(line) {
+            for token in line.get(run.clone()).unwrap_or_default().split_inclusive('=').filter(|token| token.len() >= RUN_MIN) {
+                if run.end == line.len() && !token.ends_with('=') {
+                    token.clone_into(&mut self.open);
+                } else {
+                    self.found.push(Cow::Borrowed(token));
+                }
             }
         }
     }
 
     fn close(&mut self) {
-        self.found.push(std::mem::take(&mut self.open));
+        self.found.push(Cow::Owned(std::mem::take(&mut self.open)));
         self.width = None;
     }
-}
-
-fn is_symbol_char(c: char) -> bool {
-    u8::try_from(c).is_ok_and(is_symbol)
 }
 
 fn decoded(run: &str) -> Option<Vec<u8>> {
@@ -201,6 +241,26 @@ fn decoded(run: &str) -> Option<Vec<u8>> {
     // A single character over a group of four carries no octet.
     let whole = if packed.len() % 4 == 1 { packed.get(..packed.len() - 1)? } else { packed };
     LENIENT.as_ref()?.decode(whole.as_bytes()).ok()
+}
+
+/// Whether a run is too short for a file and too strange for a text: an ordinary long word, as its first octets tell without
+/// the cost of the rest.
+fn is_word(run: &[u8]) -> bool {
+    let Some(head) = run.first_chunk::<RUN_MIN>().filter(|_| run.len() / 4 * 3 + 2 < FILE_MIN) else { return false };
+    let (mut strange, mut before) = (0, b' ');
+    for four in head.as_chunks::<4>().0 {
+        let packed = four.iter().fold(0, |packed, symbol| packed << 6 | u32::from(value(*symbol)));
+        let [_, three @ ..] = packed.to_be_bytes();
+        for octet in three {
+            // Each of these is a chunk of its own that `readable` counts: a control, the rest of a character
+            // without its beginning, a beginning without its rest. RFC 3629 §4.
+            let follows = matches!(octet, 0x80..=0xBF);
+            let is_control = octet.is_ascii_control() && !matches!(octet, b'\t'..=b'\r');
+            strange += usize::from(is_control || (before < 0x80 && follows) || (before >= 0xC0 && !follows));
+            before = octet;
+        }
+    }
+    strange * STRANGE_SHARE > run.len() / 4 * 3 + 2
 }
 
 /// As text, if nearly all of it is: an ordinary long word decodes to noise.
@@ -227,22 +287,28 @@ pub(super) static LENIENT: LazyLock<Option<Encoding>> = LazyLock::new(|| {
 /// `begin 644 name`, lines that begin with their length, `end`.
 fn uuencoded(text: &str) -> Vec<Hidden> {
     let mut found = Vec::new();
-    let mut file: Option<Vec<u8>> = None;
-    for line in text.lines().map(|line| line.trim_start_matches("> ").trim_end_matches('\r')) {
-        match &mut file {
-            None if begins(line) && found.len() >= FILES_MAX => {
-                found.push(Hidden::Unreadable("more files written into it than anybody reads"));
-                break;
-            }
-            None if begins(line) => file = Some(Vec::new()),
-            None => {}
-            Some(octets) => match unpacked(line) {
-                Some(more) if line != "end" => octets.extend(more),
-                Some(_) | None => found.extend(file.take().filter(|octets| !octets.is_empty()).map(Hidden::Octets)),
-            },
+    let mut rest = text;
+    while let Some(at) = memmem::find(rest.as_bytes(), BEGIN) {
+        let is_first = start_of_line(rest, at).trim_start_matches("> ").is_empty();
+        let (line, after) = first_line(rest.get(at..).unwrap_or_default());
+        rest = after;
+        if !is_first || !begins(line.trim_end_matches('\r')) {
+            continue;
         }
+        if found.len() >= FILES_MAX {
+            found.push(Hidden::Unreadable("more files written into it than anybody reads"));
+            break;
+        }
+        let mut octets = Vec::new();
+        while !rest.is_empty() {
+            let (line, after) = first_line(rest);
+            let line = line.trim_start_matches("> ").trim_end_matches('\r');
+            let Some(more) = unpacked(line).filter(|_| line != "end") else { break };
+            octets.extend(more);
+            rest = after;
+        }
+        found.extend((!octets.is_empty()).then_some(Hidden::Octets(octets)));
     }
-    found.extend(file.filter(|octets| !octets.is_empty()).map(Hidden::Octets));
     found
 }
 
@@ -276,10 +342,11 @@ fn unpacked(line: &str) -> Option<Vec<u8>> {
 /// Armour with words around it. What has the shape of a secret is one; what only says so is not read.
 fn armoured(text: &str) -> Vec<Hidden> {
     let mut found = Vec::new();
-    for (at, begin) in text.match_indices(sealed::ARMOUR_BEGIN) {
-        let rest = text.get(at + begin.len()..).unwrap_or_default();
-        let end = rest.find(sealed::ARMOUR_END).map(|end| at + begin.len() + end + sealed::ARMOUR_END.len());
-        let block = end.and_then(|end| text.get(at..end)).unwrap_or_default();
+    let mut begins = memmem::find_iter(text.as_bytes(), sealed::ARMOUR_BEGIN).peekable();
+    while let Some(at) = begins.next() {
+        let block = text.get(at..begins.peek().copied().unwrap_or(text.len())).unwrap_or_default();
+        let end = memmem::find(block.as_bytes(), sealed::ARMOUR_END.as_bytes()).map(|end| end + sealed::ARMOUR_END.len());
+        let block = end.and_then(|end| block.get(..end)).unwrap_or_default();
         let block: String = block.lines().map(|line| line.trim_matches(MARGIN)).flat_map(|line| [line, "\n"]).collect();
         let hidden = if sealed::is_armour(block.as_bytes()) { Hidden::Sealed } else { Hidden::Unreadable("says that it is encrypted") };
         if !found.contains(&hidden) {
@@ -290,9 +357,31 @@ fn armoured(text: &str) -> Vec<Hidden> {
 }
 
 const fn is_symbol(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=')
+    octet == b'=' || value(octet) < NONE
 }
 
+/// What a character of base64 counts.
+#[expect(clippy::indexing_slicing, reason = "an octet is always within")]
+const fn value(octet: u8) -> u8 {
+    VALUES[octet as usize]
+}
+
+/// Asked of nearly every octet of every text.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const VALUES: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NONE; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+const NONE: u8 = 64;
+
+/// How a file in uuencode begins.
+const BEGIN: &[u8] = b"begin ";
 /// What stands beside a quoted line.
 const MARGIN: [char; 4] = ['>', ' ', '\t', '\r'];
 /// Ten digits are fourteen characters.

@@ -88,9 +88,14 @@ impl Message {
         decode::transfer(self.body(part), part.encoding)
     }
 
+    /// The part's content as a whole; of a part that is not encoded, the octets of the message itself.
+    pub fn decoded(&self, part: &Part) -> Bytes {
+        decode::whole(self.body(part), part.encoding)
+    }
+
     /// A text part's content as Unicode, by its declared character set.
     pub fn text(&self, part: &Part) -> String {
-        decode::text(&self.body(part), part)
+        decode::text(&self.decoded(part), part).into_owned()
     }
 
     fn slice(&self, range: &Range<usize>) -> Bytes {

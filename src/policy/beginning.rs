@@ -2,117 +2,147 @@
 //! are asked of every octet, so they are answered sixty-four at a time and from one cache line.
 //! Both may say yes too often and never no too often; who asks looks again.
 
-/// Beginnings of the words of a list, as a table of bits.
-pub struct Beginnings {
-    bits: Vec<u64>,
-    /// The lengths that occur, at most [`LONGEST`].
-    lengths: [Occurs; LONGEST],
+/// Whether letters may follow a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Closed,
+    Open,
 }
 
-/// Whether there is a word of this length in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Occurs {
-    Yes,
-    No,
+use super::eight::{HIGH, first, gather, letters, others};
+
+/// Beginnings of the words of a list.
+pub struct Beginnings {
+    /// Plain words: one question tells of almost every word of a text that it is none of them.
+    whole: Bits,
+    /// All others, phrases and open words among them: by four octets, and then by eight.
+    short: Prefixes,
+    long: Prefixes,
+}
+
+/// A set of numbers that says yes too often.
+struct Bits {
+    words: Vec<u64>,
+    /// How many bits of a hash are none of a place.
+    shift: u32,
+}
+
+/// Beginnings of several lengths.
+struct Prefixes {
+    bits: Bits,
+    /// What is kept of the first eight octets, for each length that occurs.
+    masks: Vec<u64>,
 }
 
 impl Beginnings {
-    /// Of these words.
-    pub fn of<'w>(words: impl Iterator<Item = &'w str> + Clone) -> Self {
-        let size = (words.clone().count() * BITS_A_WORD).next_power_of_two().clamp(BITS_MIN, BITS_MAX);
-        let mut beginnings = Self { bits: vec![0; size / 64], lengths: [Occurs::No; LONGEST] };
-        for word in words {
-            let length = word.len().clamp(1, LONGEST);
-            if let Some(occurs) = beginnings.lengths.get_mut(length - 1) {
-                *occurs = Occurs::Yes;
-            }
-            let (place, bit) = beginnings.place(first(word.as_bytes()), length);
-            if let Some(bits) = beginnings.bits.get_mut(place) {
-                *bits |= bit;
-            }
-        }
-        beginnings
+    /// Of these words, and whether letters may follow them.
+    pub fn of<'w>(words: impl Iterator<Item = (&'w str, End)> + Clone) -> Self {
+        let is_plain = |(word, end): &(&str, End)| *end == End::Closed && word.bytes().all(|octet| octet.is_ascii_lowercase());
+        let plain = words.clone().filter(is_plain).map(|(word, _)| first_word(first(word.as_bytes())));
+        let others = words.filter(|word| !is_plain(word)).map(|(word, _)| word);
+        Self { whole: Bits::of(plain), short: Prefixes::of(others.clone(), 4), long: Prefixes::of(others, 8) }
     }
 
     /// Whether a word may stand at the front of this text.
     pub fn may_be(&self, text: &[u8]) -> bool {
         let first = first(text);
-        (1..).zip(&self.lengths).any(|(length, occurs)| {
-            let (place, bit) = self.place(first, length);
-            *occurs == Occurs::Yes && self.bits.get(place).is_some_and(|bits| bits & bit != 0)
-        })
-    }
-
-    fn place(&self, first: u32, length: usize) -> (usize, u64) {
-        let kept = first & (u32::MAX >> (8 * (LONGEST - length)));
-        // Fibonacci hashing: the upper half of the product depends on all octets.
-        let hash = u64::from(kept).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        ((hash / 64) as usize & (self.bits.len() - 1), 1 << (hash % 64))
+        self.whole.has(first_word(first)) || (self.short.may_be(first) && self.long.may_be(first))
     }
 }
 
-/// The first octets as a number, nought where the text ends.
-fn first(text: &[u8]) -> u32 {
-    if let Some(first) = text.first_chunk() {
-        return u32::from_le_bytes(*first);
+impl Bits {
+    fn of(numbers: impl Iterator<Item = u64> + Clone) -> Self {
+        let size = (numbers.clone().count() * BITS_A_NUMBER).next_power_of_two().clamp(BITS_MIN, BITS_MAX);
+        let mut bits = Self { words: vec![0; size / 64], shift: 64 - size.trailing_zeros() };
+        for number in numbers {
+            let (place, bit) = bits.place(number);
+            if let Some(word) = bits.words.get_mut(place) {
+                *word |= bit;
+            }
+        }
+        bits
     }
-    text.iter().rev().fold(0, |number, octet| number << 8 | u32::from(*octet))
+
+    fn has(&self, number: u64) -> bool {
+        let (place, bit) = self.place(number);
+        self.words.get(place).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Fibonacci hashing: the upper bits of the product depend on all octets.
+    const fn place(&self, number: u64) -> (usize, u64) {
+        let hash = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift;
+        ((hash / 64) as usize, 1 << (hash % 64))
+    }
 }
 
-/// Where a word may begin: ASCII letters after something else, and whatever is not ASCII. The text is
-/// in lower case.
-pub fn starts(text: &[u8], from: usize) -> impl Iterator<Item = usize> + '_ {
-    let rest = text.get(from..).unwrap_or_default();
-    let mut before = 0;
-    rest.chunks(64).zip(0..).flat_map(move |(block, number)| {
+impl Prefixes {
+    /// Of so many octets of each word, or of all that it has.
+    fn of<'w>(words: impl Iterator<Item = &'w str> + Clone, most: usize) -> Self {
+        let kept = move |word: &str| mask(word.len().clamp(1, most));
+        let mut masks: Vec<u64> = words.clone().map(kept).collect();
+        masks.sort_unstable();
+        masks.dedup();
+        Self { bits: Bits::of(words.map(move |word| first(word.as_bytes()) & kept(word))), masks }
+    }
+
+    fn may_be(&self, first: u64) -> bool {
+        self.masks.iter().any(|mask| self.bits.has(first & mask))
+    }
+}
+
+/// So many octets of eight.
+const fn mask(octets: usize) -> u64 {
+    u64::MAX >> (64 - 8 * octets)
+}
+
+/// The letters up to the first octet that is none.
+const fn first_word(first: u64) -> u64 {
+    match letters(first) ^ HIGH {
+        0 => first,
+        ends => first & (((ends & ends.wrapping_neg()) - 1) >> 7),
+    }
+}
+
+/// Tells where words may begin: at ASCII letters after something else, and at whatever is not ASCII. The text is in lower case.
+pub fn each_start(text: &[u8], from: usize, mut tell: impl FnMut(usize)) {
+    let mut last = 0;
+    for (number, block) in text.get(from..).unwrap_or_default().chunks(64).enumerate() {
         let (letters, others) = sorts(block);
-        let mut bits = (letters & !(letters << 1 | before)) | others;
-        before = letters >> 63;
-        std::iter::from_fn(move || {
-            let bit = bits.trailing_zeros() as usize;
-            bits &= bits.wrapping_sub(1);
-            (bit < 64).then(|| from + number * 64 + bit)
-        })
-    })
+        let mut bits = (letters & !(letters << 1 | last)) | others;
+        last = letters >> 63;
+        while bits != 0 {
+            tell(from + 64 * number + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+        }
+    }
 }
 
-/// Which octets of a block are letters, and which are not ASCII; a bit for each, the first lowest.
+/// Which octets of a block of up to 64 are letters, and which are not ASCII; a bit for each, the first lowest.
 fn sorts(block: &[u8]) -> (u64, u64) {
-    let (words, rest) = block.as_chunks::<8>();
-    let mut letters = 0;
-    let mut others = 0;
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    let (whole, rest) = block.as_chunks();
+    let mut all = (0, 0);
+    for (number, octets) in whole.iter().copied().chain(std::iter::once(first(rest).to_le_bytes())).take(8).enumerate() {
+        let octets = u64::from_le_bytes(octets);
+        all.0 |= gather(letters(octets)) << (8 * number);
+        all.1 |= gather(others(octets)) << (8 * number);
     }
-    for (number, word) in words.iter().chain(std::iter::once(&last)).take(8).enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let low = word & !HIGH;
-        // The high bit of each octet: at least `a`, and not above `z`.
-        let letter = (low + EACH * (0x80 - 0x61)) & !(low + EACH * (0x80 - 0x7B)) & !word & HIGH;
-        letters |= gather(letter) << (8 * number);
-        others |= gather(word & HIGH) << (8 * number);
-    }
-    (letters, others)
+    all
 }
 
-/// The high bits of eight octets as one octet.
-const fn gather(high: u64) -> u64 {
-    (high >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
-
-const EACH: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = EACH << 7;
-/// Octets of a beginning.
-const LONGEST: usize = 4;
 /// Room enough that few words of a text are taken for one of the list.
-const BITS_A_WORD: usize = 16;
+const BITS_A_NUMBER: usize = 32;
 const BITS_MIN: usize = 1 << 10;
-const BITS_MAX: usize = 1 << 18;
+const BITS_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn starts(text: &str, from: usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        each_start(text.as_bytes(), from, |start| found.push(start));
+        found
+    }
 
     #[test]
     fn words_begin_at_letters_after_something_else() {
@@ -124,24 +154,26 @@ mod tests {
             ("{z}`a@b", vec![1, 4, 6]),
             ("a\u{201c}b", vec![0, 1, 2, 3, 4]),
         ] {
-            assert_eq!(starts(text.as_bytes(), 0).collect::<Vec<_>>(), expect, "{text}");
+            assert_eq!(starts(text, 0), expect, "{text}");
         }
         let long = "ab ".repeat(100);
         let expect: Vec<usize> = (0..100).map(|number| number * 3).collect();
-        assert_eq!(starts(long.as_bytes(), 0).collect::<Vec<_>>(), expect);
-        assert_eq!(starts(long.as_bytes(), 30).collect::<Vec<_>>(), expect[10..]);
+        assert_eq!(starts(&long, 0), expect);
+        assert_eq!(starts(&long, 30), expect[10..]);
     }
 
     #[test]
     fn no_word_of_the_list_is_missed_and_few_others_pass() {
         let words: Vec<String> =
             (0..10_000).map(|number| format!("{number:o}").replace(char::is_numeric, "x") + &format!("q{number}")).collect();
-        let beginnings = Beginnings::of(words.iter().map(String::as_str).chain(["a", "hiv"]));
+        let closed = words.iter().map(|word| (word.as_str(), End::Closed));
+        let beginnings = Beginnings::of(closed.chain([("a", End::Closed), ("hiv", End::Open), ("журнал", End::Closed)]));
         for word in &words {
             assert!(beginnings.may_be(format!("{word} and more").as_bytes()), "{word}");
         }
         assert!(beginnings.may_be(b"a") && beginnings.may_be(b"a b") && beginnings.may_be(b"hiv"));
-        let few = Beginnings::of(["journal", "diagnos"].into_iter());
+        assert!(beginnings.may_be(b"hiv-positive") && beginnings.may_be(b"hivpositive") && beginnings.may_be("журнал".as_bytes()));
+        let few = Beginnings::of([("journal", End::Closed), ("diagnos", End::Open)].into_iter());
         let passed =
             ["the", "committee", "met", "on", "tuesday", "to", "discuss"].iter().filter(|word| few.may_be(word.as_bytes())).count();
         assert_eq!(passed, 0);

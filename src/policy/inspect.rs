@@ -4,8 +4,8 @@
 //! that are written into texts. What cannot be read is a finding of its own and never clean. What is a
 //! file is said in [`mail::nature`](crate::mail::nature). Decides nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 
 use bytes::Bytes;
 
@@ -24,9 +24,9 @@ use super::{AMBIGUOUS, Attachment, END_TO_END, Encrypted, Finding, Inspection, O
 pub type ReadFile<'r> = &'r dyn Fn(&str, &str, &Bytes) -> Extracted;
 
 /// What the walk through a message comes across.
-pub enum Seen {
+pub enum Seen<'s> {
     /// Text, and where it stands.
-    Text(Place, String),
+    Text(Place, Cow<'s, str>),
     /// Text of a header field, and the name of the field.
     Field(String, String),
     /// A file.
@@ -44,7 +44,7 @@ pub fn inspect(recogniser: &Recogniser, message: &Message, read: ReadFile<'_>) -
 }
 
 /// Tells everything that there is to see, outermost first.
-pub fn walk(message: &Message, read: ReadFile<'_>, tell: &mut dyn FnMut(Seen)) {
+pub fn walk(message: &Message, read: ReadFile<'_>, tell: &mut dyn FnMut(Seen<'_>)) {
     for ambiguity in message.ambiguities().iter().take(AMBIGUITIES_MAX) {
         tell(Seen::BuiltIn(AMBIGUOUS, Place::Message, ambiguity.reason.to_owned()));
     }
@@ -57,7 +57,7 @@ struct Walk<'w> {
     message: &'w Message,
     natures: Natures,
     read: ReadFile<'w>,
-    tell: &'w mut dyn FnMut(Seen),
+    tell: &'w mut dyn FnMut(Seen<'_>),
 }
 
 impl Walk<'_> {
@@ -109,7 +109,7 @@ impl Walk<'_> {
     /// What only has the shape of a signature can hold words and files all the same.
     fn signature(&mut self, part: &Part) {
         let place = Place::Body(part.id);
-        let (body, content) = (self.message.body(part), content_of(self.message, part));
+        let (body, content) = (self.message.body(part), self.message.decoded(part));
         for octets in [&body, &content] {
             let text = decode::unlabelled(octets);
             for found in hidden(&text) {
@@ -154,7 +154,8 @@ impl Walk<'_> {
         }
     }
 
-    fn say(&mut self, place: Place, text: String) {
+    fn say<'s>(&mut self, place: Place, text: impl Into<Cow<'s, str>>) {
+        let text = text.into();
         if !text.trim().is_empty() {
             (self.tell)(Seen::Text(place, text));
         }
@@ -162,46 +163,46 @@ impl Walk<'_> {
 
     fn text(&mut self, part: &Part) {
         let place = Place::Body(part.id);
-        let source = self.message.text(part);
+        let octets = self.message.decoded(part);
+        let source = decode::text(&octets, part);
         let mut readings = Vec::new();
         let is_page = part.media_type.is("text", "html");
         if is_page || has_tags(&source, part) {
             let html::Page { text, files } = html::read(&source);
-            readings.push(text);
+            readings.push(Cow::Owned(text));
             for Data { declared, content } in files {
                 self.within(Within { declared: &declared, content, doubt: Doubt::Named }, &place, NESTED_MAX);
             }
         }
         if !is_page {
-            readings.push(source.clone());
+            readings.push(Cow::Borrowed(&*source));
         }
-        self.other_readings(part, &source, &mut readings);
+        self.other_readings(part, (&octets, &source), &mut readings);
         self.unhide(&source, &place, NESTED_MAX);
         readings.into_iter().for_each(|text| self.say(place.clone(), text));
     }
 
     /// What those see who do not believe the label: another character set, or no text at all.
-    fn other_readings(&mut self, part: &Part, source: &str, readings: &mut Vec<String>) {
-        let octets = content_of(self.message, part);
-        let plain = std::str::from_utf8(&octets).is_ok_and(|text| text == source && !text.contains(['\0', '\u{1b}']));
+    fn other_readings(&mut self, part: &Part, (octets, source): (&Bytes, &str), readings: &mut Vec<Cow<'_, str>>) {
+        let plain = std::str::from_utf8(octets).is_ok_and(|text| text == source) && memchr::memchr2(0, 0x1b, octets).is_none();
         let start = octets.trim_ascii_start();
         if plain && !DOCUMENTS.iter().any(|magic| start.starts_with(magic)) {
             return;
         }
-        let unlabelled = decode::unlabelled(&octets);
+        let unlabelled = decode::unlabelled(octets);
         if unlabelled != source {
-            readings.push(unlabelled);
+            readings.push(Cow::Owned(unlabelled));
         }
         if octets.contains(&0x1b) {
-            readings.push(encoding_rs::ISO_2022_JP.decode(&octets).0.into_owned());
+            readings.push(Cow::Owned(encoding_rs::ISO_2022_JP.decode(octets).0.into_owned()));
         }
         let declared = match part.media_type.parameter("charset") {
             Some(charset) => format!("{}; charset={charset}", part.media_type),
             None => part.media_type.to_string(),
         };
-        let extracted = (self.read)("", &declared, &octets);
+        let extracted = (self.read)("", &declared, octets);
         let passages = extracted.passages.into_iter().map(|passage| passage.text);
-        readings.extend(passages.filter(|text| text != source));
+        readings.extend(passages.filter(|text| text != source).map(Cow::Owned));
         for unread in &extracted.unread {
             let (finding, why) = name_unread(unread);
             (self.tell)(Seen::BuiltIn(finding, Place::Body(part.id), why.to_owned()));
@@ -249,7 +250,7 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, part: &Part, nature: Nature) {
-        let content = content_of(self.message, part);
+        let content = self.message.decoded(part);
         let name = part.file_name.clone().unwrap_or_default();
         let declared = part.media_type.to_string();
         let extracted = (self.read)(&name, &declared, &content);
@@ -346,7 +347,7 @@ struct Tally<'t> {
 }
 
 impl Tally<'_> {
-    fn take(&mut self, seen: Seen) {
+    fn take(&mut self, seen: Seen<'_>) {
         match seen {
             Seen::File(file) => self.inspection.attachments.push(file),
             Seen::BuiltIn(rule, place, why) => {
@@ -428,16 +429,6 @@ pub fn mask(hit: &str) -> String {
             if seen <= front || seen > count - back { c } else { '•' }
         })
         .collect()
-}
-
-/// The content of a leaf; of a message inside, its octets.
-fn content_of(message: &Message, part: &Part) -> Bytes {
-    let mut content = Vec::new();
-    // A reader over octets in memory; what it cannot decode, the scanner has named ambiguous.
-    match message.content(part).read_to_end(&mut content) {
-        Ok(_) => Bytes::from(content),
-        Err(_) => message.body(part),
-    }
 }
 
 const fn name_unread(unread: &Unread) -> (&'static str, &'static str) {

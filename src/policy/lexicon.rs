@@ -9,7 +9,7 @@ use std::ops::Range;
 use aho_corasick::automaton::OverlappingState;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind};
 
-use super::beginning::{Beginnings, starts};
+use super::beginning::{Beginnings, End, each_start};
 use super::normal::Normal;
 
 /// A word as a rule gives it, in the spelling of normalised text.
@@ -17,13 +17,6 @@ use super::normal::Normal;
 pub struct Word {
     normal: Normal,
     end: End,
-}
-
-/// Whether letters may follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Closed,
-    Open,
 }
 
 /// Words that are looked for together.
@@ -85,19 +78,29 @@ impl Lexicon {
     pub fn new(words: Vec<Word>) -> Option<Self> {
         let (lettered, signed): (Vec<usize>, Vec<usize>) =
             (0..words.len()).partition(|&number| words.get(number).is_some_and(Word::is_lettered));
-        let beginnings = Beginnings::of(lettered.iter().filter_map(|&number| Some(words.get(number)?.normal.text.as_str())));
+        let beginnings =
+            Beginnings::of(lettered.iter().filter_map(|&number| words.get(number)).map(|word| (word.normal.text.as_str(), word.end)));
         let lettered = Listed::new(&words, lettered, StartKind::Anchored)?;
         let signed = if signed.is_empty() { None } else { Some(Listed::new(&words, signed, StartKind::Unanchored)?) };
         Some(Self { words, lettered, beginnings, signed })
     }
 
-    /// Every word within a part of the text: its number in the list, and where it stands.
-    pub fn find<'l>(&'l self, normal: &'l Normal, window: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + 'l {
+    /// Tells of every word within a part of the text: its number in the list, and where it stands.
+    pub fn find(&self, normal: &Normal, window: Range<usize>, tell: &mut dyn FnMut(usize, Range<usize>)) {
         let text = normal.text.as_bytes().get(..window.end).unwrap_or_default();
-        let likely = starts(text, window.start).filter(move |&start| self.beginnings.may_be(text.get(start..).unwrap_or_default()));
-        let lettered = likely.flat_map(move |start| self.lettered.find(Input::new(text).range(start..).anchored(Anchored::Yes)));
-        let signed = self.signed.iter().flat_map(move |signed| signed.find(Input::new(text).range(window.start..)));
-        lettered.chain(signed).filter_map(|(number, range)| Some((number, self.words.get(number)?.at(normal, range)?)))
+        let mut found = |number: usize, range: Range<usize>| {
+            if let Some(range) = self.words.get(number).and_then(|word| word.at(normal, range)) {
+                tell(number, range);
+            }
+        };
+        each_start(text, window.start, |start| {
+            if self.beginnings.may_be(text.get(start..).unwrap_or_default()) {
+                self.lettered.find(Input::new(text).range(start..).anchored(Anchored::Yes), &mut found);
+            }
+        });
+        if let Some(signed) = &self.signed {
+            signed.find(Input::new(text).range(window.start..), &mut found);
+        }
     }
 }
 
@@ -108,17 +111,16 @@ impl Listed {
         Some(Self { automaton, numbers })
     }
 
-    fn find<'l>(&'l self, input: Input<'l>) -> impl Iterator<Item = (usize, Range<usize>)> + 'l {
+    fn find(&self, input: Input<'_>, found: &mut dyn FnMut(usize, Range<usize>)) {
         let (anchored, start) = (input.get_anchored().is_anchored(), input.start());
         let mut state = OverlappingState::start();
-        let next = move || {
-            // Only a search that begins otherwise than the automaton was built for is refused.
-            self.automaton.try_find_overlapping(input.clone(), &mut state).ok()?;
-            state.get_match()
-        };
-        std::iter::from_fn(next)
-            .filter(move |found| !anchored || found.start() == start)
-            .filter_map(|found| Some((*self.numbers.get(found.pattern().as_usize())?, found.range())))
+        // Only a search that begins otherwise than the automaton was built for is refused.
+        while self.automaton.try_find_overlapping(input.clone(), &mut state).is_ok() {
+            let Some(word) = state.get_match() else { break };
+            if let Some(number) = self.numbers.get(word.pattern().as_usize()).filter(|_| !anchored || word.start() == start) {
+                found(*number, word.range());
+            }
+        }
     }
 }
 
@@ -146,7 +148,8 @@ mod tests {
         ] {
             let normal = Normal::of(text);
             let lexicon = Lexicon::new(vec![Word::parse(word).unwrap()]).unwrap();
-            let found = lexicon.find(&normal, 0..normal.text.len()).next().and_then(|(_, range)| normal.text.get(range));
+            let mut found = None;
+            lexicon.find(&normal, 0..normal.text.len(), &mut |_, range| found = found.or(normal.text.get(range)));
             assert_eq!(found, expect, "{word} in {text}");
         }
         assert!(Word::parse("*").is_none());

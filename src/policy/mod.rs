@@ -22,6 +22,7 @@ mod check;
 mod condition;
 mod confusable;
 mod decide;
+mod eight;
 mod explain;
 mod inspect;
 mod lexicon;

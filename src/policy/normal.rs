@@ -14,7 +14,8 @@ use caseless::Caseless;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::confusable;
+use super::{confusable, eight};
+use crate::stretch::stretches;
 
 /// Normalised text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,25 +57,24 @@ impl Normal {
     }
 
     /// The common case, without a branch for each letter: most mail is ASCII.
-    fn push_ascii(&mut self, ascii: &str, spaced: Spaced) -> Spaced {
-        let mut was_space = matches!(spaced, Spaced::Yes);
-        for block in ascii.as_bytes().chunks(BLOCK) {
-            let mut kept = [0; BLOCK];
-            let mut length = 0;
-            for &octet in block {
-                let space = (octet == b' ') | matches!(octet, b'\t'..=b'\r');
-                // Other controls are shown by nobody, so they part nothing.
-                let unseen = ((octet < b' ') & !space) | (octet == 0x7F);
-                if let Some(slot) = kept.get_mut(length) {
-                    *slot = if space { b' ' } else { octet.to_ascii_lowercase() };
-                }
-                length += usize::from(!(unseen | (space & was_space)));
-                was_space = (unseen & was_space) | space;
+    fn push_ascii(&mut self, ascii: &str, mut spaced: Spaced) -> Spaced {
+        let mut rest = ascii;
+        while let Some((plain, others)) = rest.split_at_checked(plain_length(rest.as_bytes(), spaced)).filter(|_| !rest.is_empty()) {
+            let from = self.text.len();
+            self.text.push_str(plain);
+            self.text.get_mut(from..).unwrap_or_default().make_ascii_lowercase();
+            if !plain.is_empty() {
+                spaced = if plain.ends_with(' ') { Spaced::Yes } else { Spaced::No };
             }
-            // The octets come from ASCII alone, so nothing can be lost here.
-            self.text.push_str(kept.get(..length).and_then(|kept| std::str::from_utf8(kept).ok()).unwrap_or_default());
+            let mut others = others.chars();
+            // Other controls are shown by nobody, so they part nothing.
+            if others.next().is_some_and(char::is_whitespace) && matches!(spaced, Spaced::No) {
+                self.text.push(' ');
+                spaced = Spaced::Yes;
+            }
+            rest = others.as_str();
         }
-        if was_space { Spaced::Yes } else { Spaced::No }
+        spaced
     }
 
     fn push_char(&mut self, c: char, spaced: Spaced) -> Spaced {
@@ -128,6 +128,23 @@ impl Normal {
     }
 }
 
+/// How many octets at the front of this ASCII stay as they are but for their case.
+fn plain_length(text: &[u8], spaced: Spaced) -> usize {
+    let mut last = if matches!(spaced, Spaced::Yes) { 0x80 } else { 0 };
+    let mut length = 0;
+    for some in text.chunks(8) {
+        let octets = eight::first(some);
+        let blanks = eight::blanks(octets);
+        let plain = eight::before((eight::shown(octets) ^ eight::HIGH) | (blanks & (blanks << 8 | last)));
+        length += plain;
+        if plain < 8 {
+            break;
+        }
+        last = blanks >> 56;
+    }
+    length
+}
+
 /// How many octets of ASCII a text begins with.
 fn ascii_length(text: &[u8]) -> usize {
     let blocks = text.chunks_exact(BLOCK).take_while(|block| block.is_ascii()).count() * BLOCK;
@@ -156,7 +173,7 @@ pub fn unbroken(text: &str) -> Cow<'_, str> {
     Cow::Owned(whole)
 }
 
-/// Words that a line break or a hyphen has torn, put together again, one a line; still to be
+/// Words that a line break or a hyphen has torn, put together again, a blank behind each; still to be
 /// normalised. `jour-\nnal`, `jour\nnal` and `jour-nal` all give `journal`.
 pub fn rejoined(text: &str) -> String {
     let mut joined = String::new();
@@ -173,9 +190,10 @@ pub fn rejoined(text: &str) -> String {
                 false => joined.extend(token.split('-')),
             }
         }
-        joined.push('\n');
+        joined.push(' ');
     }
     spelled_out(text, &mut joined);
+    parted(text, &mut joined);
     turned_round(text, &mut joined);
     joined
 }
@@ -186,40 +204,72 @@ fn turned_round(text: &str, joined: &mut String) {
         let rest = text.get(at + mark.len()..).unwrap_or_default();
         let shown: Vec<char> = rest.chars().take(TURNED_MAX).take_while(|c| !matches!(*c, OVERRIDE | '\u{202c}' | '\n')).collect();
         joined.extend(shown.into_iter().rev());
-        joined.push('\n');
+        joined.push(' ');
     }
 }
 
-/// Characters that stand one by one, as in the boxes of a form: `8 5 0 7 0 9 - 9 8 0 5`; and groups of
-/// digits with a blank beside the hyphen.
+/// Characters that stand one by one, as in the boxes of a form: `8 5 0 7 0 9 - 9 8 0 5`.
+///
+/// Wherever they do, no two octets of ASCII stand side by side that part nothing; ordinary words are made of such.
 fn spelled_out(text: &str, joined: &mut String) {
-    let mut run = String::new();
-    let mut before = ["", ""];
-    for token in text.split(|c: char| c.is_whitespace() || c == '|').filter(|token| !token.is_empty()).chain([""]) {
-        let mut chars = token.chars();
-        match (chars.next(), chars.next()) {
-            (Some(c), None) if c.is_alphanumeric() || matches!(c, '-' | '+' | '.') => run.push(c),
-            _ => {
-                if run.chars().nth(SPELLED_MIN - 1).is_some() {
-                    joined.push_str(&run);
-                    joined.push('\n');
+    let is_letter = |octet: u8| octet.is_ascii() && !is_ascii_parting(octet);
+    for loose in stretches(text.as_bytes(), SPELLED_MIN * 2 - 2, |[one, next]| !(is_letter(*one) && is_letter(*next))) {
+        // With both of the letters at either end that stand side by side.
+        let (from, to) = (text.floor_char_boundary(loose.start.saturating_sub(1)), text.ceil_char_boundary(loose.end + 2));
+        let mut run = String::new();
+        for token in tokens(text.get(from..to).unwrap_or_default()).chain([""]) {
+            let mut chars = token.chars();
+            match (chars.next(), chars.next()) {
+                (Some(c), None) if c.is_alphanumeric() || matches!(c, '-' | '+' | '.') => run.push(c),
+                _ => {
+                    if run.chars().nth(SPELLED_MIN - 1).is_some() {
+                        joined.push_str(&run);
+                        joined.push(' ');
+                    }
+                    run.clear();
                 }
-                run.clear();
             }
         }
-        let [first, second] = before;
-        let apart = if is_hyphen(second) { Some((first, token)) } else { None };
-        let ends = second.strip_suffix('-').map(|left| (left, token));
-        let begins = token.strip_prefix('-').map(|right| (second, right));
-        for (left, right) in apart.into_iter().chain(ends).chain(begins).filter(|(left, right)| is_number(left) && is_number(right)) {
-            joined.extend([left, "-", right, "\n"]);
-        }
-        before = [second, token];
     }
 }
 
-fn is_hyphen(token: &str) -> bool {
-    matches!(token, "-" | "\u{2010}" | "\u{2011}" | "\u{2013}")
+/// Groups of digits with a blank beside the hyphen: `850709 - 9805`.
+fn parted(text: &str, joined: &mut String) {
+    // The second finds the first octet of all the others.
+    for at in memchr::memchr2_iter(b'-', 0xE2, text.as_bytes()) {
+        let (Some(before), Some(from)) = (text.get(..at), text.get(at..)) else { continue };
+        let mut chars = from.chars();
+        if !chars.next().is_some_and(is_hyphen) {
+            continue;
+        }
+        let after = chars.as_str();
+        let (left, right) = (before.trim_end_matches(parts), after.trim_start_matches(parts));
+        if (left.len(), right.len()) == (before.len(), after.len()) {
+            continue;
+        }
+        let (left, right) = (last_token(left), first_token(right));
+        let (left, right) = (left.rsplit(parts).next().unwrap_or_default(), right.split(parts).next().unwrap_or_default());
+        if is_number(left) && is_number(right) {
+            joined.extend([left, "-", right, " "]);
+        }
+    }
+}
+
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(parts).filter(|token| !token.is_empty())
+}
+
+/// White space, and the lines of a table.
+fn parts(c: char) -> bool {
+    c.is_whitespace() || c == '|'
+}
+
+const fn is_ascii_parting(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t'..=b'\r' | b'|')
+}
+
+fn is_hyphen(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}' | '\u{2011}' | '\u{2013}')
 }
 
 fn is_number(token: &str) -> bool {
@@ -326,12 +376,12 @@ mod tests {
     #[test]
     fn what_is_spelled_out_is_put_together() {
         for (text, expect) in [
-            ("no 8 5 0 7 0 9 - 9 8 0 5 there", "850709-9805\n"),
+            ("no 8 5 0 7 0 9 - 9 8 0 5 there", "850709-9805 "),
             ("8\n5\n0|7 | 0\t9 9 8 0 5", "8507099805"),
-            ("850709 - 9805", "850709-9805\n"),
-            ("850709- 9805", "850709-9805\n"),
-            ("850709 -9805", "850709-9805\n"),
-            ("see \u{202e}5089-907058\u{202c} there", "850709-9805\n"),
+            ("850709 - 9805", "850709-9805 "),
+            ("850709- 9805", "850709-9805 "),
+            ("850709 -9805", "850709-9805 "),
+            ("see \u{202e}5089-907058\u{202c} there", "850709-9805 "),
         ] {
             assert!(rejoined(text).contains(expect), "{text}: {:?}", rejoined(text));
         }
@@ -377,12 +427,12 @@ mod tests {
     #[test]
     fn torn_words_are_put_together() {
         for (text, expect) in [
-            ("the jour-\r\nnal of", "journal\n"),
-            ("jour\nnal", "journal\n"),
-            ("> jour\n> nal", "journal\n"),
-            ("person-nummer", "personnummer\n"),
-            ("8507\n099805", "8507099805\n"),
-            ("850709-\n9805", "8507099805\n850709-9805\n"),
+            ("the jour-\r\nnal of", "journal "),
+            ("jour\nnal", "journal "),
+            ("> jour\n> nal", "journal "),
+            ("person-nummer", "personnummer "),
+            ("8507\n099805", "8507099805 "),
+            ("850709-\n9805", "8507099805 850709-9805 "),
             ("2026-11-22", ""),
             ("The end.\nNext", ""),
             ("a 1\nb", ""),

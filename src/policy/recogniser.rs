@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
+use super::eight;
 use super::lexicon::Lexicon;
 use super::normal::{Normal, rejoined, unbroken};
 use super::rule::{Pattern, Rule, Weight};
@@ -74,11 +75,11 @@ impl Recogniser {
     /// Hits in normalised text.
     fn scan(&self, normal: &Normal, tell: &mut dyn FnMut(Hit)) {
         if !self.owners.is_empty() {
-            for (word, range) in self.words.find(normal, 0..normal.text.len()) {
+            self.words.find(normal, 0..normal.text.len(), &mut |word, range| {
                 if let (Some(&rule), Some(text)) = (self.owners.get(word), normal.text.get(range)) {
                     tell(Hit { rule, text: text.to_owned() });
                 }
-            }
+            });
         }
         if !self.everywhere.owners.is_empty() {
             self.try_shapes(&self.everywhere, (normal, 0..normal.text.len()), tell);
@@ -145,25 +146,22 @@ impl Shapes {
 /// runs cut into pieces that overlap.
 fn windows(text: &[u8], reach: usize) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
-    let mut at = 0;
-    for block in text.chunks(BLOCK) {
-        if block.iter().fold(false, |any, octet| any | octet.is_ascii_digit()) {
-            let first = block.iter().position(u8::is_ascii_digit).unwrap_or_default() + at;
-            let last = block.iter().rposition(u8::is_ascii_digit).unwrap_or_default() + at;
-            let window = first.saturating_sub(reach)..(last + reach + 1).min(text.len());
-            match windows.last_mut() {
-                // Only a match that crosses both cores would be lost at a cut, and none is that long.
-                Some(before) if window.start <= before.end && before.len() < WINDOW_MAX => before.end = window.end,
-                Some(_) | None => windows.push(window),
-            }
+    for (number, some) in text.chunks(8).enumerate() {
+        let digits = eight::digits(eight::first(some));
+        if digits == 0 {
+            continue;
         }
-        at += block.len();
+        let (first, last) = (8 * number + eight::before(digits), 8 * number + 7 - digits.leading_zeros() as usize / 8);
+        let window = first.saturating_sub(reach)..(last + reach + 1).min(text.len());
+        match windows.last_mut() {
+            // Only a match that crosses both cores would be lost at a cut, and none is that long.
+            Some(before) if window.start <= before.end && before.len() < WINDOW_MAX => before.end = window.end,
+            Some(_) | None => windows.push(window),
+        }
     }
     windows
 }
 
-/// Digits are looked for by so many octets at once.
-const BLOCK: usize = 64;
 /// What a match may touch beside itself: the characters that bound it.
 const MARGIN: usize = 2;
 /// A pattern that matches somewhere in a window is tried on the whole of it.

@@ -171,7 +171,9 @@ impl Near {
     fn stands_by(&self, normal: &Normal, range: &std::ops::Range<usize>) -> bool {
         let start = normal.text.floor_char_boundary(range.start.saturating_sub(self.within));
         let end = normal.text.ceil_char_boundary((range.end + self.within).min(normal.text.len()));
-        self.words.find(normal, start..end).next().is_some()
+        let mut is_near = false;
+        self.words.find(normal, start..end, &mut |_, _| is_near = true);
+        is_near
     }
 }
 

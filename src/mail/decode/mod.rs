@@ -8,6 +8,7 @@ mod base64;
 mod quoted;
 mod words;
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use bytes::{Buf, Bytes};
@@ -27,25 +28,37 @@ pub fn transfer(body: Bytes, encoding: TransferEncoding) -> Box<dyn Read + Send>
     }
 }
 
-/// A text body as Unicode: transfer encoding undone, character set of the part (UTF-8 or windows-1252 where it says nothing or nonsense).
-pub fn text(body: &Bytes, part: &Part) -> String {
-    let mut octets = Vec::new();
-    // Readers over memory do not fail; if one did, what came before is still the text.
-    let _ = transfer(body.clone(), part.encoding).read_to_end(&mut octets);
+/// The decoded content as a whole; a body that is encoded by nothing is its own.
+pub fn whole(body: Bytes, encoding: TransferEncoding) -> Bytes {
+    if matches!(encoding, TransferEncoding::Identity | TransferEncoding::Unknown) {
+        return body;
+    }
+    let mut octets = Vec::with_capacity(body.len());
+    // Readers over memory do not fail; if one did, what came before is still the content.
+    let _ = transfer(body, encoding).read_to_end(&mut octets);
+    Bytes::from(octets)
+}
+
+/// The content of a text as Unicode, by the character set of its part (UTF-8 or windows-1252 where it says nothing or nonsense).
+pub fn text<'o>(octets: &'o [u8], part: &Part) -> Cow<'o, str> {
     let label = part.media_type.parameter("charset").unwrap_or_default();
     match Encoding::for_label(label.as_bytes()) {
         // WHATWG takes us-ascii for windows-1252; whoever says ASCII and writes eight bits said nothing.
-        Some(charset) if charset != WINDOWS_1252 || !label.to_ascii_lowercase().contains("ascii") => charset.decode(&octets).0.into_owned(),
-        _ => unlabelled(&octets),
+        Some(charset) if charset != WINDOWS_1252 || !label.to_ascii_lowercase().contains("ascii") => charset.decode(octets).0,
+        _ => likeliest(octets),
     }
 }
 
 /// Text of which nobody says the character set: UTF-8 if it can be, else windows-1252.
 pub fn unlabelled(octets: &[u8]) -> String {
+    likeliest(octets).into_owned()
+}
+
+fn likeliest(octets: &[u8]) -> Cow<'_, str> {
     let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
     match std::str::from_utf8(octets) {
-        Ok(text) => text.to_owned(),
-        Err(_) => WINDOWS_1252.decode_without_bom_handling(octets).0.into_owned(),
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(octets).0,
     }
 }
 

@@ -10,66 +10,84 @@ use super::hex_pair;
 pub(super) struct Reader {
     body: Bytes,
     at: usize,
-    /// White space up to here is known to stand inside a line.
-    inside: usize,
+    /// Up to here every octet stands for itself.
+    plain: usize,
+    ready: Vec<u8>,
+    given: usize,
 }
 
 impl Reader {
     pub const fn new(body: Bytes) -> Self {
-        Self { body, at: 0, inside: 0 }
+        Self { body, at: 0, plain: 0, ready: Vec::new(), given: 0 }
     }
 
-    /// The next octet of content.
-    fn next(&mut self) -> Option<u8> {
-        loop {
-            let rest = self.body.get(self.at..)?;
-            let (&octet, after) = rest.split_first()?;
-            match octet {
-                b'=' => {
-                    if let Some(value) = hex_pair(after) {
-                        self.at += 3;
-                        return Some(value);
-                    }
-                    let blanks = blanks(after);
-                    let Some(ending) = line_end(after.get(blanks..).unwrap_or_default()) else {
-                        self.at += 1;
-                        return Some(b'=');
-                    };
-                    self.at += 1 + blanks + ending;
-                }
-                b' ' | b'\t' if self.at >= self.inside => {
-                    let blanks = blanks(rest);
-                    // Rule 3: white space at the end of a line was added on the way.
-                    if line_end(rest.get(blanks..).unwrap_or_default()).is_some() {
-                        self.at += blanks;
-                    } else {
-                        self.inside = self.at + blanks;
-                    }
-                }
-                other => {
-                    self.at += 1;
-                    return Some(other);
-                }
+    /// Decodes the next stretch of the body.
+    fn refill(&mut self) {
+        self.given = 0;
+        self.ready.clear();
+        while self.ready.len() < STRETCH && self.at < self.body.len() {
+            if self.at < self.plain {
+                let end = self.plain.min(self.at + STRETCH);
+                self.ready.extend_from_slice(self.body.get(self.at..end).unwrap_or_default());
+                self.at = end;
+            } else {
+                self.step();
             }
+        }
+    }
+
+    /// Looks for what does not stand for itself, and undoes it where it is found at once.
+    fn step(&mut self) {
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        let mark = memchr::memchr2(b'=', b'\n', rest);
+        let (before, from) = rest.split_at_checked(mark.unwrap_or(rest.len())).unwrap_or_default();
+        if from.starts_with(b"=") {
+            match before {
+                [] => self.escape(),
+                _ => self.plain = self.at + before.len(),
+            }
+            return;
+        }
+        let line = if from.is_empty() { before } else { before.strip_suffix(b"\r").unwrap_or(before) };
+        // Rule 3: white space at the end of a line was added on the way.
+        let blanks = line.iter().rev().take_while(|octet| is_blank(**octet)).count();
+        match line.len() - blanks {
+            0 if blanks > 0 => self.at += blanks,
+            shown if blanks > 0 => self.plain = self.at + shown,
+            _ => self.plain = self.at + before.len() + from.len().min(1),
+        }
+    }
+
+    /// What stands for an octet, or hides the end of a line.
+    fn escape(&mut self) {
+        let after = self.body.get(self.at + 1..).unwrap_or_default();
+        let blanks = after.iter().take_while(|octet| is_blank(**octet)).count();
+        if let Some(value) = hex_pair(after) {
+            self.ready.push(value);
+            self.at += 3;
+        } else if let Some(ending) = line_end(after.get(blanks..).unwrap_or_default()) {
+            self.at += 1 + blanks + ending;
+        } else {
+            self.ready.push(b'=');
+            self.at += 1;
         }
     }
 }
 
 impl io::Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut count = 0;
-        for target in buffer {
-            let Some(octet) = self.next() else { break };
-            *target = octet;
-            count += 1;
+        if self.given >= self.ready.len() {
+            self.refill();
         }
+        let mut left = self.ready.get(self.given..).unwrap_or_default();
+        let count = left.read(buffer)?;
+        self.given += count;
         Ok(count)
     }
 }
 
-/// How many blanks there are at the beginning.
-fn blanks(text: &[u8]) -> usize {
-    text.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count()
+const fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
 }
 
 /// The length of the line end that stands here; the end of the body is one too.
@@ -81,3 +99,6 @@ fn line_end(text: &[u8]) -> Option<usize> {
         _ => None,
     }
 }
+
+/// How much is decoded at once: fits the first cache together with its result.
+const STRETCH: usize = 16 * 1024;
