@@ -61,17 +61,17 @@ fn escaped(text: &str) -> Option<Hidden> {
         while let Some(at) = memchr::memchr(mark, rest.as_bytes()) {
             rest = rest.get(at - start_of_line(rest, at).len()..).unwrap_or_default();
             let mut whole = String::new();
-            let (mut lines, mut goes_on) = (0, true);
+            let (mut last, mut goes_on) = (0, true);
             while goes_on && !rest.is_empty() {
                 let (line, after) = first_line(rest);
                 let line = line.strip_suffix('\r').unwrap_or(line);
                 // RFC 2045 §6.7: the line goes on. Two and more are the line under a heading.
                 let soft = line.strip_suffix('=').filter(|line| mark == b'=' && !line.ends_with('='));
                 whole.push_str(soft.unwrap_or(line));
-                (lines, goes_on, rest) = (lines + 1, soft.is_some(), after);
+                (last, goes_on, rest) = (line.len(), soft.is_some(), after);
             }
             let (read, count) = unescaped(&whole, mark);
-            if count >= least || lines > 1 || goes_on {
+            if count >= least || whole.len() > last || goes_on {
                 words.push_str(&read);
                 words.push('\n');
             }
@@ -117,7 +117,7 @@ fn base64(text: &str) -> Vec<Hidden> {
     let mut words = String::new();
     let mut found = Vec::new();
     for run in runs(text) {
-        let Some(octets) = (!is_word(run.as_bytes())).then(|| decoded(&run)).flatten() else { continue };
+        let Some(octets) = (!is_word(&run)).then(|| decoded(&run)).flatten() else { continue };
         match readable(&octets) {
             Some(read) => {
                 words.push_str(&read);
@@ -143,7 +143,7 @@ fn runs(text: &str) -> Vec<Cow<'_, str>> {
     let mut rest = text;
     for long in long_runs(text) {
         let done = text.len() - rest.len();
-        if long.start < done || (is_within(text, long.end) && is_word(text.as_bytes().get(long.clone()).unwrap_or_default())) {
+        if long.start < done || (is_within(text, long.end) && tokens(text.get(long.clone()).unwrap_or_default()).all(is_word)) {
             continue;
         }
         rest = text.get(long.start - start_of_line(text, long.start).len()..).unwrap_or_default();
@@ -159,6 +159,11 @@ fn runs(text: &str) -> Vec<Cow<'_, str>> {
     runs.close();
     runs.found.retain(|run| run.len() >= RUN_MIN);
     runs.found
+}
+
+/// What an equals sign ends is decoded by itself.
+fn tokens(run: &str) -> impl Iterator<Item = &str> {
+    run.split_inclusive('=').filter(|token| token.len() >= RUN_MIN)
 }
 
 /// Whether words follow in the line, so that nothing goes on behind its end.
@@ -220,7 +225,7 @@ impl<'t> Runs<'t> {
             self.close();
         }
         for run in long_runs(line) {
-            for token in line.get(run.clone()).unwrap_or_default().split_inclusive('=').filter(|token| token.len() >= RUN_MIN) {
+            for token in tokens(line.get(run.clone()).unwrap_or_default()) {
                 if run.end == line.len() && !token.ends_with('=') {
                     token.clone_into(&mut self.open);
                 } else {
@@ -245,8 +250,11 @@ fn decoded(run: &str) -> Option<Vec<u8>> {
 
 /// Whether a run is too short for a file and too strange for a text: an ordinary long word, as its first octets tell without
 /// the cost of the rest.
-fn is_word(run: &[u8]) -> bool {
-    let Some(head) = run.first_chunk::<RUN_MIN>().filter(|_| run.len() / 4 * 3 + 2 < FILE_MIN) else { return false };
+fn is_word(run: &str) -> bool {
+    let Some(head) = run.as_bytes().first_chunk::<RUN_MIN>().filter(|head| run.len() / 4 * 3 + 2 < FILE_MIN && !head.ends_with(b"="))
+    else {
+        return false;
+    };
     let (mut strange, mut before) = (0, b' ');
     for four in head.as_chunks::<4>().0 {
         let packed = four.iter().fold(0, |packed, symbol| packed << 6 | u32::from(value(*symbol)));
@@ -431,6 +439,8 @@ mod tests {
         }
         assert!(words("short: ODUwNzA5LTk4MDU= is enough").contains("850709-9805"));
         assert!(words("ODUwNzA5OTgwNQ").contains("8507099805"));
+        assert!(words("a number=ODUwNzA5LTk4MDU= and more").contains("850709-9805"));
+        assert!(words("a number=850709=ODUwNzA5LTk4MDU=, and more").contains("850709-9805"));
         assert_eq!(hidden("plain words, internationalisation among them, and nothing else in here, really nothing"), vec![]);
     }
 

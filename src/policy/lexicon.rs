@@ -129,7 +129,30 @@ const GROWN_MAX: usize = 40;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_word_is_found_wherever_it_stands(words in prop::collection::vec("[a-c]{1,3}[a-cåж1 ]{0,8}[*]?", 1..12), text in "[a-cåж1 .]{0,80}") {
+            let words: Vec<Word> = words.iter().filter_map(|word| Word::parse(word)).collect();
+            let normal = Normal::of(&text);
+            let mut expect = Vec::new();
+            for (number, word) in words.iter().enumerate() {
+                for (start, _) in normal.text.char_indices().filter(|(start, _)| normal.text[*start..].starts_with(&word.normal.text)) {
+                    expect.extend(word.at(&normal, start..start + word.normal.text.len()).map(|range| (number, range.start, range.end)));
+                }
+            }
+            let mut found = Vec::new();
+            if let Some(lexicon) = Lexicon::new(words) {
+                lexicon.find(&normal, 0..normal.text.len(), &mut |number, range| found.push((number, range.start, range.end)));
+            }
+            found.sort_unstable();
+            expect.sort_unstable();
+            prop_assert_eq!(found, expect);
+        }
+    }
 
     #[test]
     fn a_word_has_ends_and_its_own_accents() {
