@@ -267,8 +267,11 @@ fn is_word(run: &str) -> bool {
             strange += usize::from(is_control || (before < 0x80 && follows) || (before >= 0xC0 && !follows));
             before = octet;
         }
+        if strange * STRANGE_SHARE > run.len() / 4 * 3 + 2 {
+            return true;
+        }
     }
-    strange * STRANGE_SHARE > run.len() / 4 * 3 + 2
+    false
 }
 
 /// As text, if nearly all of it is: an ordinary long word decodes to noise.

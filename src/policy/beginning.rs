@@ -1,5 +1,5 @@
 //! Where words of a text begin, and whether any word of a list may begin there: two questions that
-//! are asked of every octet, so they are answered sixty-four at a time and from one cache line.
+//! are asked of every octet, so they are answered eight at a time and from few cache lines.
 //! Both may say yes too often and never no too often; who asks looks again.
 
 /// Whether letters may follow a word.
@@ -9,7 +9,7 @@ pub enum End {
     Open,
 }
 
-use super::eight::{HIGH, first, gather, letters, others};
+use super::eight::{HIGH, before, eights, first, letters, others};
 
 /// Beginnings of the words of a list.
 pub struct Beginnings {
@@ -106,27 +106,15 @@ const fn first_word(first: u64) -> u64 {
 /// Tells where words may begin: at ASCII letters after something else, and at whatever is not ASCII. The text is in lower case.
 pub fn each_start(text: &[u8], from: usize, mut tell: impl FnMut(usize)) {
     let mut last = 0;
-    for (number, block) in text.get(from..).unwrap_or_default().chunks(64).enumerate() {
-        let (letters, others) = sorts(block);
-        let mut bits = (letters & !(letters << 1 | last)) | others;
-        last = letters >> 63;
-        while bits != 0 {
-            tell(from + 64 * number + bits.trailing_zeros() as usize);
-            bits &= bits - 1;
+    for (at, octets) in eights(text.get(from..).unwrap_or_default()) {
+        let letters = letters(octets);
+        let mut starts = (letters & !(letters << 8 | last)) | others(octets);
+        last = letters >> 56;
+        while starts != 0 {
+            tell(from + at + before(starts));
+            starts &= starts - 1;
         }
     }
-}
-
-/// Which octets of a block of up to 64 are letters, and which are not ASCII; a bit for each, the first lowest.
-fn sorts(block: &[u8]) -> (u64, u64) {
-    let (whole, rest) = block.as_chunks();
-    let mut all = (0, 0);
-    for (number, octets) in whole.iter().copied().chain(std::iter::once(first(rest).to_le_bytes())).take(8).enumerate() {
-        let octets = u64::from_le_bytes(octets);
-        all.0 |= gather(letters(octets)) << (8 * number);
-        all.1 |= gather(others(octets)) << (8 * number);
-    }
-    all
 }
 
 /// Room enough that few words of a text are taken for one of the list.

@@ -16,6 +16,14 @@ pub fn first(text: &[u8]) -> u64 {
     text.iter().rev().fold(0, |number, octet| number << 8 | u64::from(*octet))
 }
 
+/// A text eight octets at a time: where they stand, and the octets, nought behind the end of the text.
+#[inline]
+pub fn eights(text: &[u8]) -> impl Iterator<Item = (usize, u64)> {
+    let (whole, rest) = text.as_chunks();
+    let last = (!rest.is_empty()).then(|| first(rest));
+    whole.iter().map(|octets| u64::from_le_bytes(*octets)).chain(last).zip((0..).step_by(8)).map(|(octets, at)| (at, octets))
+}
+
 /// From `a` to `z`.
 #[inline]
 pub const fn letters(octets: u64) -> u64 {
@@ -52,12 +60,6 @@ const fn at_least(octets: u64, least: u8) -> u64 {
     (octets & !HIGH).wrapping_add(EACH * (0x80 - least as u64))
 }
 
-/// The eight answers as one octet.
-#[inline]
-pub const fn gather(answers: u64) -> u64 {
-    (answers >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
-
 /// How many octets stand before the first answer that is yes; eight if none is.
 #[inline]
 pub const fn before(answers: u64) -> usize {
@@ -68,13 +70,16 @@ pub const fn before(answers: u64) -> usize {
 mod tests {
     use super::*;
 
+    const PLACES: u64 = 0x8000_8000_0080_0080;
+
     #[test]
     fn every_octet_is_judged_by_itself() {
         for octet in 0..=u8::MAX {
             for beside in [0, b' ', b'a', 0x7F, 0x80, 0xFF] {
                 let octets = u64::from_le_bytes([octet, beside, octet, beside, beside, octet, beside, octet]);
-                let answer = |yes: bool| if yes { 0b1010_0101 } else { 0 };
-                let only = |answers: u64| gather(answers) & 0b1010_0101;
+                // The octet stands at these places.
+                let answer = |yes: bool| if yes { PLACES } else { 0 };
+                let only = |answers: u64| answers & PLACES;
                 assert_eq!(only(letters(octets)), answer(octet.is_ascii_lowercase()));
                 assert_eq!(only(digits(octets)), answer(octet.is_ascii_digit()));
                 assert_eq!(only(others(octets)), answer(!octet.is_ascii()));

@@ -140,7 +140,7 @@ mod tests {
             let normal = Normal::of(&text);
             let mut expect = Vec::new();
             for (number, word) in words.iter().enumerate() {
-                for (start, _) in normal.text.char_indices().filter(|(start, _)| normal.text[*start..].starts_with(&word.normal.text)) {
+                for (start, _) in normal.text.char_indices().filter(|(start, _)| normal.text.get(*start..).is_some_and(|rest| rest.starts_with(&word.normal.text))) {
                     expect.extend(word.at(&normal, start..start + word.normal.text.len()).map(|range| (number, range.start, range.end)));
                 }
             }

@@ -131,18 +131,15 @@ impl Normal {
 /// How many octets at the front of this ASCII stay as they are but for their case.
 fn plain_length(text: &[u8], spaced: Spaced) -> usize {
     let mut last = if matches!(spaced, Spaced::Yes) { 0x80 } else { 0 };
-    let mut length = 0;
-    for some in text.chunks(8) {
-        let octets = eight::first(some);
+    for (at, octets) in eight::eights(text) {
         let blanks = eight::blanks(octets);
-        let plain = eight::before((eight::shown(octets) ^ eight::HIGH) | (blanks & (blanks << 8 | last)));
-        length += plain;
-        if plain < 8 {
-            break;
+        let other = (eight::shown(octets) ^ eight::HIGH) | (blanks & (blanks << 8 | last));
+        if other != 0 {
+            return at + eight::before(other);
         }
         last = blanks >> 56;
     }
-    length
+    text.len()
 }
 
 /// How many octets of ASCII a text begins with.

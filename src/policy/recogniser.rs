@@ -146,12 +146,12 @@ impl Shapes {
 /// runs cut into pieces that overlap.
 fn windows(text: &[u8], reach: usize) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
-    for (number, some) in text.chunks(8).enumerate() {
-        let digits = eight::digits(eight::first(some));
+    for (at, octets) in eight::eights(text) {
+        let digits = eight::digits(octets);
         if digits == 0 {
             continue;
         }
-        let (first, last) = (8 * number + eight::before(digits), 8 * number + 7 - digits.leading_zeros() as usize / 8);
+        let (first, last) = (at + eight::before(digits), at + 7 - digits.leading_zeros() as usize / 8);
         let window = first.saturating_sub(reach)..(last + reach + 1).min(text.len());
         match windows.last_mut() {
             // Only a match that crosses both cores would be lost at a cut, and none is that long.
