@@ -138,7 +138,8 @@ fn quoted(text: &str) -> String {
         }
         lines.push_str(rest);
     }
-    lines
+    // The generator stuffs no dots: none begins a line.
+    lines.replace("\r\n.", "\r\n=2E")
 }
 
 fn attached(text: &str, (name, media_type): (&str, &str), file: &[u8]) -> (String, String) {

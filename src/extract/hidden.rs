@@ -33,7 +33,9 @@ pub fn hidden(text: &str) -> Vec<Hidden> {
     found.extend(uuencoded(text));
     found.extend(armoured(text));
     for (mark, what) in UNREADABLE {
-        if memmem::find_iter(text.as_bytes(), mark).any(|at| start_of_line(text, at).trim_start_matches(MARGIN).is_empty()) {
+        let begins =
+            |at| text.get(..at).is_some_and(|before| matches!(before.trim_end_matches(MARGIN).bytes().next_back(), None | Some(b'\n')));
+        if memmem::find_iter(text.as_bytes(), mark).any(begins) {
             found.push(Hidden::Unreadable(what));
         }
     }
@@ -471,6 +473,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
+        assert_eq!(hidden("> =ybegin line=128 size=3 name=x\r\nabc\r\n=yend size=3").len(), 1);
+        assert_eq!(hidden("he wrote =ybegin line=128"), vec![]);
+        // A square of it would take hours.
+        assert_eq!(
+            hidden(&"x=ybegin begin -----BEGIN PGP MESSAGE-----".repeat(100_000)),
+            vec![Hidden::Unreadable("says that it is encrypted")]
+        );
         assert_eq!(hidden("=ybegin line=128 size=3 name=x\r\nabc\r\n=yend size=3").len(), 1);
         let lie = "look: -----BEGIN PGP MESSAGE-----\n\npnr 850709-9805\n-----END PGP MESSAGE-----";
         assert_eq!(hidden(lie), vec![Hidden::Unreadable("says that it is encrypted")]);
