@@ -1,6 +1,8 @@
 //! Where words of a text begin, and whether any word of a list may begin there: two questions that
-//! are asked of every octet, so they are answered eight at a time and from few cache lines.
+//! are asked of every octet, so they are answered for eight at a time and from few cache lines.
 //! Both may say yes too often and never no too often; who asks looks again.
+
+use super::eight::{HIGH, before, eights, first, letters, others};
 
 /// Whether letters may follow a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,8 +10,6 @@ pub enum End {
     Closed,
     Open,
 }
-
-use super::eight::{HIGH, before, eights, first, letters, others};
 
 /// Beginnings of the words of a list.
 pub struct Beginnings {

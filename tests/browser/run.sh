@@ -17,9 +17,9 @@ done
 overview=$(sed -n 's|^All mailboxes: *\(http.*\)/$|\1|p' "$said")
 smtp=$(sed -n 's|.*gateway on 127.0.0.1:\([0-9]*\)\.$|\1|p' "$said")
 status=0
-timeout 240 node tests/browser/walk.mjs "$overview" "$smtp" || status=1
-timeout 240 node tests/browser/scanner.mjs "$overview" || status=1
-timeout 120 node tests/browser/attack.mjs "$overview" "$smtp" || status=1
-timeout 120 python3 tests/browser/lynx.py --program "$program" || status=1
-timeout 60 python3 tests/browser/canary.py --program "$program" || status=1
+timeout 600 node tests/browser/walk.mjs "$overview" "$smtp" || status=1
+timeout 600 node tests/browser/scanner.mjs "$overview" || status=1
+timeout 300 node tests/browser/attack.mjs "$overview" "$smtp" || status=1
+timeout 300 python3 tests/browser/lynx.py --program "$program" || status=1
+timeout 300 python3 tests/browser/canary.py --program "$program" || status=1
 exit $status
