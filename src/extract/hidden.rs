@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use data_encoding::Encoding;
 use memchr::memmem;
 
+use crate::mail::decode::sextet;
 use crate::mail::sealed;
 use crate::stretch::stretches;
 
@@ -259,7 +260,7 @@ fn is_word(run: &str) -> bool {
     };
     let (mut strange, mut before) = (0, b' ');
     for four in head.as_chunks::<4>().0 {
-        let packed = four.iter().fold(0, |packed, symbol| packed << 6 | u32::from(value(*symbol)));
+        let packed = four.iter().fold(0, |packed, symbol| packed << 6 | sextet(*symbol).unwrap_or_default());
         let [_, three @ ..] = packed.to_be_bytes();
         for octet in three {
             // Each of these is a chunk of its own that `readable` counts: a control, the rest of a character
@@ -369,29 +370,9 @@ fn armoured(text: &str) -> Vec<Hidden> {
     found
 }
 
-const fn is_symbol(octet: u8) -> bool {
-    octet == b'=' || value(octet) < NONE
+fn is_symbol(octet: u8) -> bool {
+    octet == b'=' || sextet(octet).is_some()
 }
-
-/// What a character of base64 counts.
-#[expect(clippy::indexing_slicing, reason = "an octet is always within")]
-const fn value(octet: u8) -> u8 {
-    VALUES[octet as usize]
-}
-
-/// Asked of nearly every octet of every text.
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const VALUES: [u8; 256] = {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut values = [NONE; 256];
-    let mut value = 0;
-    while value < 64 {
-        values[alphabet[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
-const NONE: u8 = 64;
 
 /// How a file in uuencode begins.
 const BEGIN: &[u8] = b"begin ";

@@ -117,6 +117,12 @@ impl io::Read for Reader {
     }
 }
 
+/// The six bits that a character of base64 stands for. RFC 4648 §4.
+#[inline]
+pub fn sextet(octet: u8) -> Option<u32> {
+    Some(lookup(&FOURTH, octet)).filter(|value| value & FOREIGN == 0)
+}
+
 fn lookup(table: &[u32; 256], octet: u8) -> u32 {
     table.get(usize::from(octet)).copied().unwrap_or(FOREIGN)
 }

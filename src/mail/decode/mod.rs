@@ -17,6 +17,7 @@ use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use super::{Part, TransferEncoding};
 
 pub use addresses::{Addresses, addresses};
+pub use base64::sextet;
 pub use words::unstructured;
 
 /// A reader over the decoded content, in constant memory beside `body`.
